@@ -278,7 +278,7 @@ pub(crate) struct ShowArgs {
     ])]
     pub(crate) processes: bool,
     /// Print only the kernel's text: maps, or smaps with --sizes or if the target is smaps
-    #[arg(long, conflicts_with_all = ["json", "csv", "columns", "no_header"])]
+    #[arg(long, conflicts_with_all = ["deep", "json", "csv", "columns", "no_header"])]
     pub(crate) raw: bool,
     /// With --raw: print as Linux V does
     #[arg(long, value_name = "V", requires = "raw")]
@@ -297,13 +297,8 @@ pub(crate) struct ShowArgs {
     /// vmatlas says so first if it may take more than 50 ms
     #[arg(long)]
     pub(crate) sizes: bool,
-    /// Also read the structures of allocators and runtimes in the target's memory, which make labels
-    /// certain
-    #[arg(long, conflicts_with = "raw")]
-    pub(crate) deep: bool,
-    /// Stop all threads of the process while it is read (with --deep also its memory)
-    #[arg(long)]
-    pub(crate) freeze: bool,
+    #[command(flatten)]
+    pub(crate) memory: MemoryArgs,
     /// Show only mappings for which EXPR holds, like 'perms has wx and size >= 1M'
     #[arg(long = "where", value_name = "EXPR")]
     pub(crate) filter: Option<Filter>,
@@ -342,12 +337,8 @@ pub(crate) struct AtArgs {
     /// those on standard input
     #[arg(required_unless_present = "pid", value_name = "ADDR")]
     pub(crate) addresses: Vec<String>,
-    /// Also read the target's memory, which makes labels certain
-    #[arg(long)]
-    pub(crate) deep: bool,
-    /// Stop all threads of the process while it is read (with --deep also its memory)
-    #[arg(long)]
-    pub(crate) freeze: bool,
+    #[command(flatten)]
+    pub(crate) memory: MemoryArgs,
     #[command(flatten)]
     pub(crate) moment: MomentArgs,
     /// Print comma-separated values
@@ -355,6 +346,18 @@ pub(crate) struct AtArgs {
     pub(crate) csv: bool,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
+}
+
+/// How the memory of a process is read.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct MemoryArgs {
+    /// Also read the structures of allocators and runtimes in the target's memory, which make labels
+    /// certain
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// Stop all threads of the process while it is read (with --deep also its memory)
+    #[arg(long)]
+    pub(crate) freeze: bool,
 }
 
 /// A snapshot has rows, sizes, labels, threads and the kernel's version; no memory.
@@ -371,13 +374,8 @@ pub(crate) struct SaveArgs {
     /// Also read sizes (smaps); takes longer the more memory is resident
     #[arg(long)]
     pub(crate) sizes: bool,
-    /// Also read the structures of allocators and runtimes in the target's memory, which make labels
-    /// certain
-    #[arg(long)]
-    pub(crate) deep: bool,
-    /// Stop all threads of the process while it is read (with --deep also its memory)
-    #[arg(long)]
-    pub(crate) freeze: bool,
+    #[command(flatten)]
+    pub(crate) memory: MemoryArgs,
     #[command(flatten)]
     pub(crate) moment: MomentArgs,
     /// Read processes below DIR

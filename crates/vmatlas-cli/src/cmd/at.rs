@@ -18,10 +18,12 @@ pub(crate) fn run(args: &AtArgs) -> Result<bool, Trouble> {
         ));
     }
     let locations = if from_stdin { Vec::new() } else { parse(&words.rest)? };
-    let open = open(&words.target, &args.common, &words.moment).deep(args.deep).freeze(args.freeze);
+    let open = open(&words.target, &args.common, &words.moment)
+        .deep(args.memory.deep)
+        .freeze(args.memory.freeze);
     refuse_proc(&[&open], &args.common)?;
     let atlas = open.needs(Needs::NAMES | Needs::ORIGINS | Needs::LABELS).open()?;
-    if args.deep {
+    if args.memory.deep {
         atlas.require(Request::Memory)?;
     }
     let format = Format::with_csv(&args.common, args.csv);

@@ -24,8 +24,8 @@ pub(crate) fn run(args: &SaveArgs) -> Result<bool, Trouble> {
     let sizes = if args.sizes { Needs::SIZES } else { Needs::ROWS };
     let needs = sizes | Needs::NAMES | Needs::LABELS | Needs::SECTIONS | Needs::ORIGINS;
     let open = open(&args.target, &common, &args.moment).needs(needs);
-    let atlas = open.deep(args.deep).freeze(args.freeze).open()?;
-    if args.deep {
+    let atlas = open.deep(args.memory.deep).freeze(args.memory.freeze).open()?;
+    if args.memory.deep {
         atlas.require(Request::Memory)?;
     }
     if args.sizes && !atlas.has_sizes() && !atlas.maps().is_empty() {

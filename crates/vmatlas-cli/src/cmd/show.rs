@@ -45,8 +45,8 @@ pub(crate) fn run(args: &ShowArgs, matches: &ArgMatches) -> Result<bool, Trouble
     let sizes = if args.sizes { Needs::SIZES } else { Needs::ROWS };
     let open = open(name, &args.common, &moment)
         .needs(sizes | needs(args))
-        .deep(args.deep)
-        .freeze(args.freeze);
+        .deep(args.memory.deep)
+        .freeze(args.memory.freeze);
     refuse_proc(&[&open], &args.common)?;
     if let Some(cost) = open.cost().filter(|cost| *cost > MOST_UNSAID && !args.common.quiet) {
         notes::note(&format!(
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &ShowArgs, matches: &ArgMatches) -> Result<bool, Trouble
         ));
     }
     let atlas = open.open().map_err(|error| meant(error, name))?;
-    for (_, request) in [(args.deep, Request::Memory), (args.sizes, Request::Sizes)]
+    for (_, request) in [(args.memory.deep, Request::Memory), (args.sizes, Request::Sizes)]
         .into_iter()
         .filter(|(is_given, _)| *is_given)
     {
@@ -92,7 +92,7 @@ pub(crate) fn run(args: &ShowArgs, matches: &ArgMatches) -> Result<bool, Trouble
         wide: args.wide,
         by: args.by.into(),
         summary: args.summary,
-        deep: args.deep,
+        deep: args.memory.deep,
         is_default_target: args.target.is_none() && args.moment.pid.is_none(),
         fit: if args.wide { fit.unlimited() } else { fit },
         header: !args.no_header,
