@@ -19,6 +19,7 @@ use rustix::io::Errno;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::num::NonZero;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -116,6 +117,8 @@ const ANSWER_LIMIT: Duration = Duration::from_millis(1500);
 const MAX_QUESTIONS: usize = 4096;
 /// Maximum number of concurrent threads that examine files.
 const MAX_JOBS: usize = 16;
+/// So few files are not worth a thread.
+const FEW_FILES: usize = 64;
 
 /// The files of a process.
 #[derive(Clone, Debug)]
@@ -262,22 +265,23 @@ impl Files {
             })
             .collect();
         let mut query = PointQuery::open(process).ok();
-        let mut known: HashMap<(&[u8], Device, u64), u32> = HashMap::new();
+        // Equal names have the same place, as a rule. A file with two is asked for twice.
+        let mut known: HashMap<(*const u8, Device, u64), u32> = HashMap::new();
         let mut asked: Vec<(u32, usize)> = Vec::new();
         let mut truths = Vec::new();
         let mut last: Option<(Mapping<'_>, Option<u32>)> = None;
         let mut of_row = Vec::with_capacity(maps.len());
         for (at, row) in maps.iter().enumerate() {
             let same = |m: &Mapping<'_>| {
-                m.inode == row.inode && m.device == row.device && m.name == row.name
+                m.inode == row.inode && m.device == row.device && std::ptr::eq(m.name, row.name)
             };
             let index = match &last {
                 Some((mapping, index)) if same(mapping) => *index,
                 _ => row.file_name().map(|name| {
-                    let key = (row.name, row.device, row.inode);
+                    let key = (row.name.as_ptr(), row.device, row.inode);
                     *known.entry(key).or_insert_with(|| {
                         let number = truths.len() as u32;
-                        if let Some(&truth) = settled.get(&key) {
+                        if let Some(&truth) = settled.get(&(row.name, row.device, row.inode)) {
                             truths.push(truth.clone());
                             return number;
                         }
@@ -330,23 +334,15 @@ impl Files {
         place: impl Fn(&I) -> (&[u8], Device),
         work: impl Fn(&Way, &I) -> T + Clone + Send + 'static,
     ) -> Vec<T> {
-        let mut local: Vec<Vec<I>> = Vec::new();
+        let mut local: BTreeMap<MountIds, Vec<I>> = BTreeMap::new();
         let mut remote: BTreeMap<MountIds, Vec<I>> = BTreeMap::new();
-        let mut job_of_mounts = HashMap::new();
         for item in items {
             let (path, device) = place(&item);
             let (mounts, is_local) = self.0.way(path, device);
-            if !is_local {
-                remote.entry(mounts).or_default().push(item);
-                continue;
-            }
-            let next = job_of_mounts.len() % MAX_JOBS;
-            let job = *job_of_mounts.entry(mounts).or_insert(next);
-            if job == local.len() {
-                local.push(Vec::new());
-            }
-            local[job].push(item);
+            let jobs = if is_local { &mut local } else { &mut remote };
+            jobs.entry(mounts).or_default().push(item);
         }
+        let local = spread(local.into_values().collect());
         // Each of these has a process of its own.
         let is_tried = |(tried, (mounts, _)): &(usize, (MountIds, _))| {
             *tried < MAX_JOBS && !self.lock_unanswered().contains_key(mounts)
@@ -439,6 +435,25 @@ impl Files {
     }
 }
 
+/// At most [`MAX_JOBS`] jobs for the files of each mount. Many files of one mount are several jobs.
+fn spread<I>(of_mounts: Vec<Vec<I>>) -> Vec<Vec<I>> {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let mut jobs: Vec<Vec<I>> = Vec::new();
+    let mut next = 0;
+    for mut items in of_mounts {
+        let size = items.len().div_ceil(processors).max(FEW_FILES);
+        while !items.is_empty() {
+            let piece = items.split_off(items.len().saturating_sub(size));
+            match jobs.len() < MAX_JOBS {
+                true => jobs.push(piece),
+                false => jobs[next % MAX_JOBS].extend(piece),
+            }
+            next += 1;
+        }
+    }
+    jobs
+}
+
 /// The way to files: directly, or through a server, because their file system may not answer.
 pub(crate) struct Way {
     files: Files,
@@ -471,13 +486,16 @@ impl Way {
     pub(crate) fn open(&self, row: &Mapping<'_>, truth: Option<&FileTruth>) -> Option<RegularFile> {
         let files = &self.files.0;
         let (name, row) = (row.name, Row::from(row));
-        let by_path = || {
+        let by_path = |is: &dyn Fn(&Stat) -> bool| {
             let path = truth.filter(|truth| truth.now == Now::Same)?.path(name);
             let roots = files.roots.iter().filter_map(|root| self.at(&root.dir));
             let found = roots.filter_map(|root| walk(&root, path).ok());
-            found.into_iter().find(|(_, stat)| files.is(stat, row, None))
+            found.into_iter().find(|(_, stat)| is(stat))
         };
-        let (handle, stat) = self.behind(row).or_else(by_path)?;
+        // That is quicker than map_files. While a file is mapped, no other gets its inode.
+        let is_it = |stat: &Stat| stat.id == FileId { device: row.device, inode: row.inode };
+        let found = by_path(&is_it).or_else(|| self.behind(row));
+        let (handle, stat) = found.or_else(|| by_path(&|stat| files.is(stat, row, None)))?;
         let file = RegularFile::behind(&handle).ok()?;
         (Stat::of(file.stat()).id == stat.id).then_some(file)
     }

@@ -44,7 +44,7 @@ const HUGE: u64 = 1 << 46;
 #[derive(Clone, Debug, Default)]
 pub struct Maps {
     rows: Vec<Row>,
-    names: Names<4>,
+    names: Names,
     fields: Option<Fields>,
     format: TextFormat,
     word_size: Option<WordSize>,

@@ -2,32 +2,50 @@
 
 /// Interned byte strings; number 0 is the empty string.
 ///
-/// A string that equals one of the last `RECENT` is not stored again. Rows of one file share
-/// their name this way: a kernel prints them together, with unnamed rows between.
+/// Equal strings have the same number and place, as a rule: a hash finds the last string with it, so
+/// a string is stored again if another with the same hash came in between.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Names<const RECENT: u32> {
+pub(crate) struct Names {
     bytes: Vec<u8>,
     /// The end of each string; it starts at the end of the one before.
     ends: Vec<usize>,
+    /// The number of the last string with each hash, or 0. The length is a power of two, or 0.
+    slots: Vec<u32>,
 }
 
-impl<const RECENT: u32> Names<RECENT> {
+/// The number of slots with the first string, and at most.
+const SLOTS: std::ops::RangeInclusive<usize> = 16..=1 << 14;
+
+impl Names {
     /// The number of `name`, which is stored if it is new.
     pub(crate) fn id(&mut self, name: &[u8]) -> u32 {
         if name.is_empty() {
             return 0;
         }
-        let starts = self.ends.iter().rev().skip(1).copied().chain([0]);
-        let mut end = self.bytes.len();
-        for (id, start) in (1..=self.count()).rev().zip(starts).take(RECENT as usize) {
-            if self.bytes[start..end] == *name {
-                return id;
-            }
-            end = start;
+        if self.slots.len() < (2 * self.ends.len()).clamp(*SLOTS.start(), *SLOTS.end()) {
+            self.grow();
+        }
+        let slot = self.slot(name);
+        let last = self.slots[slot];
+        if self.get(last) == name {
+            return last;
         }
         self.bytes.extend_from_slice(name);
         self.ends.push(self.bytes.len());
-        self.count()
+        self.slots[slot] = self.ends.len() as u32;
+        self.slots[slot]
+    }
+
+    fn slot(&self, name: &[u8]) -> usize {
+        hash(name) as usize & (self.slots.len() - 1)
+    }
+
+    fn grow(&mut self) {
+        self.slots = vec![0; (4 * self.slots.len()).clamp(*SLOTS.start(), *SLOTS.end())];
+        for id in 1..=self.ends.len() as u32 {
+            let slot = self.slot(self.get(id));
+            self.slots[slot] = id;
+        }
     }
 
     /// The string with that number; empty if there is none.
@@ -60,8 +78,37 @@ impl<const RECENT: u32> Names<RECENT> {
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.len()
     }
+}
 
-    fn count(&self) -> u32 {
-        self.ends.len() as u32
+/// A quick hash. Whoever finds strings with the same one gains only that they are stored again.
+fn hash(name: &[u8]) -> u64 {
+    let words = name.chunks(8).map(|word| {
+        let mut bytes = [0; 8];
+        bytes[..word.len()].copy_from_slice(word);
+        u64::from_le_bytes(bytes)
+    });
+    words.fold(name.len() as u64, |hash, word| {
+        let product = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        product ^ (product >> 32)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Names;
+
+    #[test]
+    fn equal_strings_are_stored_once() {
+        let mut names = Names::default();
+        let all: Vec<String> = (0..3000).map(|number| format!("/usr/lib/lib{number}.so")).collect();
+        let first: Vec<u32> = all.iter().map(|name| names.id(name.as_bytes())).collect();
+        let bytes = names.bytes();
+        let again: Vec<u32> = all.iter().map(|name| names.id(name.as_bytes())).collect();
+        for (name, (first, again)) in all.iter().zip(first.iter().zip(&again)) {
+            assert_eq!([names.get(*first), names.get(*again)], [name.as_bytes(); 2]);
+        }
+        // Some share a slot with others.
+        assert!(names.bytes() < bytes * 3 / 2, "{} {bytes}", names.bytes());
+        assert_eq!((names.id(b""), names.get(0), names.get(u32::MAX)), (0, &b""[..], &b""[..]));
     }
 }

@@ -162,9 +162,8 @@ struct Key {
 /// A kernel prints nearly the same fields for each row, so the names are stored once as a shape.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fields {
-    /// A row has about 25 fields with different names.
-    names: Names<64>,
-    texts: Names<16>,
+    names: Names,
+    texts: Names,
     shapes: Vec<Vec<Key>>,
     shape_ids: HashMap<Vec<Key>, u32>,
     /// The values of all rows, concatenated.
