@@ -66,6 +66,11 @@ pub(crate) trait Answer {
     /// Formats the answer for people.
     fn text(&self, paint: Paint) -> String;
 
+    /// Writes the answer for people. Long ones need not be in memory as a whole.
+    fn write_text(&self, out: &mut dyn Write, paint: Paint) -> io::Result<()> {
+        out.write_all(self.text(paint).as_bytes())
+    }
+
     /// Writes the answer as one JSON document.
     fn json(&self, out: &mut dyn Write, addresses: Addresses) -> io::Result<()>;
 
@@ -101,9 +106,12 @@ pub(crate) fn print(answer: &dyn Answer, format: Format, args: &CommonArgs) -> R
     let mut out = io::stdout().lock();
     match format {
         Format::Text => {
-            drop(out);
-            let text = answer.text(Paint(style::wanted(args.color)));
-            return pager::print(&text, answer.is_paged(), answer.heading().as_deref());
+            let paint = Paint(style::wanted(args.color));
+            if answer.is_paged() && pager::may_page(&out) {
+                drop(out);
+                return pager::print(&answer.text(paint), answer.heading().as_deref());
+            }
+            answer.write_text(&mut out, paint)?;
         }
         Format::Json(addresses) => answer.json(&mut out, addresses)?,
         Format::Ndjson(addresses) => answer.ndjson(&mut out, addresses)?,

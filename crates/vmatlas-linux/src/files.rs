@@ -182,6 +182,14 @@ struct Row {
     inode: u64,
 }
 
+impl Row {
+    /// Whether a file is the row's. While a file is mapped, no other file gets its inode. Some file
+    /// systems have other devices or inodes in maps than in statx(2).
+    fn is_of(self, stat: &Stat) -> bool {
+        stat.id == FileId { device: self.device, inode: self.inode }
+    }
+}
+
 impl From<&Mapping<'_>> for Row {
     fn from(row: &Mapping<'_>) -> Self {
         Row { range: row.range, device: row.device, inode: row.inode }
@@ -304,7 +312,9 @@ impl Files {
         for batch in asked.chunks(MAX_QUESTIONS) {
             let question = |&(number, at): &(u32, usize)| {
                 let row = maps.get(at)?;
-                let raw_name = query.as_mut().and_then(|query| raw_name(query, &row));
+                // The kernel escapes line feeds only.
+                let query = query.as_mut().filter(|_| row.name.contains(&b'\\'));
+                let raw_name = query.and_then(|query| raw_name(query, &row));
                 let name = row.name.to_vec();
                 Some((number, Question { name, raw_name, row: Row::from(&row) }))
             };
@@ -492,9 +502,8 @@ impl Way {
             let found = roots.filter_map(|root| walk(&root, path).ok());
             found.into_iter().find(|(_, stat)| is(stat))
         };
-        // That is quicker than map_files. While a file is mapped, no other gets its inode.
-        let is_it = |stat: &Stat| stat.id == FileId { device: row.device, inode: row.inode };
-        let found = by_path(&is_it).or_else(|| self.behind(row));
+        // That is quicker than map_files.
+        let found = by_path(&|stat| row.is_of(stat)).or_else(|| self.behind(row));
         let (handle, stat) = found.or_else(|| by_path(&|stat| files.is(stat, row, None)))?;
         let file = RegularFile::behind(&handle).ok()?;
         (Stat::of(file.stat()).id == stat.id).then_some(file)
@@ -533,8 +542,6 @@ impl Way {
         let row = question.row;
         let name = question.raw_name.as_deref().unwrap_or(&question.name);
         let files = &self.files.0;
-        let behind = self.behind(row).map(|(_, stat)| stat);
-        let is = |stat: &Stat| files.is(stat, row, behind.as_ref());
         // Without the raw name, both readings of `\012` are tried.
         let mut readings = vec![Cow::Borrowed(name)];
         if question.raw_name.is_none() {
@@ -542,19 +549,28 @@ impl Way {
         }
         // Looks up the file at a path. In the reader's namespace the result is valid only for files
         // on the reader's mounts.
-        let look = |root: &Root, path: &[u8]| {
+        let look_with = |behind: Option<&Stat>, root: &Root, path: &[u8]| {
             let (_, stat) = walk(&self.at(&root.dir).ok_or(Errno::TIMEDOUT)?, path)?;
             let elsewhere = root.own
-                && match &behind {
+                && match behind {
                     Some(behind) => stat.mount != behind.mount,
                     None => files.mounts.by_id(stat.mount).is_none(),
                 };
             if elsewhere { Err(Errno::XDEV) } else { Ok(stat) }
         };
-        let is_at = |path: &[u8]| {
-            files.roots.iter().any(|root| look(root, path).is_ok_and(|stat| is(&stat)))
+        let find = |behind: Option<&Stat>, is: &dyn Fn(&Stat) -> bool| {
+            let is_there = |root: &Root, path: &[u8]| {
+                look_with(behind, root, path).is_ok_and(|stat| is(&stat))
+            };
+            let is_at = |path: &[u8]| files.roots.iter().any(|root| is_there(root, path));
+            readings.iter().find(|path| is_at(path))
         };
-        if let Some(path) = readings.iter().find(|path| is_at(path)) {
+        // Most files are found so, which is quicker than map_files.
+        let quick = find(None, &|stat| row.is_of(stat));
+        let behind = if quick.is_none() { self.behind(row).map(|(_, stat)| stat) } else { None };
+        let look = |root: &Root, path: &[u8]| look_with(behind.as_ref(), root, path);
+        let is = |stat: &Stat| files.is(stat, row, behind.as_ref());
+        if let Some(path) = quick.or_else(|| find(behind.as_ref(), &is)) {
             let other_path = FileTruth::other_path(path.clone(), &question.name);
             let now = Now::Same;
             return Some(FileTruth { other_path, deleted: Some(false), certain: true, now });

@@ -9,21 +9,29 @@ pub fn short(bytes: u64) -> String {
     if bytes < 1024 {
         return bytes.to_string();
     }
-    let mut value = bytes as f64;
-    let mut unit = ' ';
-    for next in ['K', 'M', 'G', 'T', 'P', 'E'] {
+    let exact = u128::from(bytes);
+    let (mut shift, mut unit) = (10, 'K');
+    for next in ['M', 'G', 'T', 'P', 'E'] {
         // Three digits and the unit: 999.5K rounds to 1.0M.
-        if value < 999.5 {
+        if 2 * exact < 1999 << shift {
             break;
         }
-        value /= 1024.0;
+        shift += 10;
         unit = next;
     }
-    if value < 9.95 && value.fract() != 0.0 {
-        format!("{value:.1}{unit}")
+    let is_whole = exact & ((1 << shift) - 1) == 0;
+    if 100 * exact < 995 << shift && !is_whole {
+        let tenths = rounded(10 * exact, shift);
+        format!("{}.{}{unit}", tenths / 10, tenths % 10)
     } else {
-        format!("{value:.0}{unit}")
+        format!("{}{unit}", rounded(exact, shift))
     }
+}
+
+/// A number divided by a power of two and rounded; half of one is rounded to the even neighbour.
+fn rounded(number: u128, shift: u32) -> u64 {
+    let (whole, rest, half) = (number >> shift, number & ((1 << shift) - 1), 1 << (shift - 1));
+    (whole + u128::from(rest > half || (rest == half && whole % 2 == 1))) as u64
 }
 
 /// Formats a size in bytes for sentences: `132 KiB`, `7.9 MiB`. The unit is the largest one that

@@ -63,14 +63,25 @@ pub struct FoldedGroup<'a> {
 }
 
 /// What rows must have in common to be one line.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 enum Key<'a> {
     /// A program or library, by its first row.
     Image(usize),
-    File(&'a [u8], Device, u64),
+    File(Name<'a>, Device, u64),
     /// Memory with these label groups: name, kind, groups, and whether it is writable code.
-    Purpose(&'a [u8], &'static str, Cow<'a, str>, bool),
+    Purpose(Name<'a>, &'static str, Cow<'a, str>, bool),
 }
+
+/// The name of a row. Equal ones mostly have the same place.
+struct Name<'a>(&'a [u8]);
+
+impl PartialEq for Name<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.0, other.0) || self.0 == other.0
+    }
+}
+
+impl Eq for Name<'_> {}
 
 impl<'a> Key<'a> {
     fn of(row: &Row<'a>, images: &ImageRows) -> Option<Key<'a>> {
@@ -82,7 +93,7 @@ impl<'a> Key<'a> {
         }
         let mapping = row.mapping;
         if mapping.has_file() {
-            return Some(Key::File(mapping.name, mapping.device, mapping.inode));
+            return Some(Key::File(Name(mapping.name), mapping.device, mapping.inode));
         }
         let mut groups = row.labels().iter().map(|part| &*part.label.group);
         let mut all = Cow::Borrowed(groups.next().unwrap_or_default());
@@ -91,48 +102,104 @@ impl<'a> Key<'a> {
             all = Cow::Owned([&[&*all], &rest[..]].concat().join("\0"));
         }
         let is_writable_code = mapping.perms.write() && mapping.perms.execute();
-        Some(Key::Purpose(mapping.name, mapping.kind().word(), all, is_writable_code))
+        Some(Key::Purpose(Name(mapping.name), mapping.kind().word(), all, is_writable_code))
     }
 }
 
-/// Folds the rows of an atlas: adjacent rows of one file, adjacent rows with one purpose, and rows
-/// of which two purposes alternate. Each row is in one fold, and the folds are in the order of the
-/// rows.
-pub fn folds<'a>(atlas: &'a Atlas) -> impl Iterator<Item = Fold<'a>> {
-    let images = ImageRows::of(atlas);
-    let mut end_of_last = 0;
-    let key = |row: Row<'a>| {
-        let overlaps = row.range.start < end_of_last;
-        end_of_last = row.range.end;
-        Key::of(&row, &images).filter(|_| !overlaps)
-    };
-    let keys: Vec<Option<Key<'a>>> = atlas.rows().map(key).collect();
-    let mut from = 0;
-    std::iter::from_fn(move || {
-        let (length, what) = next(&keys[from..])?;
-        let rows = from..from + length;
-        from = rows.end;
-        fold(atlas, rows, what)
-    })
+/// A key by number, which it shares with equal keys of the two rows before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct KeyNumber {
+    number: usize,
+    is_purpose: bool,
 }
 
-/// The rows of an atlas without folds.
-pub fn unfolded<'a>(atlas: &'a Atlas, rows: &'a [usize]) -> impl Iterator<Item = Fold<'a>> {
-    rows.iter().filter_map(|&row| fold(atlas, row..row + 1, Folded::Nothing))
+/// The folds of an atlas, each row in one, in the order of the rows.
+#[derive(Clone)]
+pub struct Folds<'a> {
+    atlas: &'a Atlas,
+    parts: Vec<(Range<u32>, Folded)>,
+}
+
+impl<'a> Folds<'a> {
+    /// Folds the rows of an atlas: adjacent rows of one file, adjacent rows with one purpose, and
+    /// rows of which two purposes alternate.
+    pub fn of(atlas: &'a Atlas) -> Folds<'a> {
+        let numbers = key_numbers(atlas);
+        let mut parts = Vec::new();
+        let mut from = 0;
+        while let Some((length, what)) = next(&numbers[from..]) {
+            parts.push((from as u32..(from + length) as u32, what));
+            from += length;
+        }
+        Folds { atlas, parts }
+    }
+
+    /// The rows with these indexes, each for itself.
+    pub fn unfolded(atlas: &'a Atlas, rows: &[usize]) -> Folds<'a> {
+        let known = rows.iter().filter(|&&row| atlas.row(row).is_some());
+        let part = |&row: &usize| (row as u32..row as u32 + 1, Folded::Nothing);
+        Folds { atlas, parts: known.map(part).collect() }
+    }
+
+    /// The number of folds.
+    pub fn len(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// The indexes of the rows of the fold at an index.
+    pub fn rows_of(&self, index: usize) -> Option<Range<usize>> {
+        let (rows, _) = self.parts.get(index)?;
+        Some(rows.start as usize..rows.end as usize)
+    }
+
+    /// The fold at an index.
+    pub fn get(&self, index: usize) -> Option<Fold<'a>> {
+        let (_, what) = self.parts.get(index)?;
+        fold(self.atlas, self.rows_of(index)?, *what)
+    }
+
+    /// The folds.
+    pub fn iter(&self) -> impl Iterator<Item = Fold<'a>> {
+        (0..self.len()).filter_map(|index| self.get(index))
+    }
+}
+
+fn key_numbers(atlas: &Atlas) -> Vec<KeyNumber> {
+    let images = ImageRows::of(atlas);
+    let mut end_of_last = 0;
+    let mut numbers: Vec<KeyNumber> = Vec::with_capacity(atlas.maps().len());
+    // The key of the last row, and of the one before.
+    let mut last: [Option<Key<'_>>; 2] = [None, None];
+    for row in atlas.rows() {
+        let overlaps = row.range.start < end_of_last;
+        end_of_last = row.range.end;
+        let key = Key::of(&row, &images).filter(|_| !overlaps);
+        let is_equal = |before: &Option<Key<'_>>| key.is_some() && *before == key;
+        let same = last.iter().position(is_equal).and_then(|back| numbers.iter().rev().nth(back));
+        let is_purpose = matches!(key, Some(Key::Purpose(..)));
+        numbers.push(*same.unwrap_or(&KeyNumber { number: numbers.len(), is_purpose }));
+        let [newer, _] = last;
+        last = [key, newer];
+    }
+    numbers
 }
 
 /// The number of rows in the first fold.
-fn next(keys: &[Option<Key<'_>>]) -> Option<(usize, Folded)> {
-    let Some(first) = keys.first()? else { return Some((1, Folded::Nothing)) };
-    let same = keys.iter().take_while(|key| key.as_ref() == Some(first)).count();
-    let Key::Purpose(..) = first else {
+fn next(keys: &[KeyNumber]) -> Option<(usize, Folded)> {
+    let first = keys.first()?;
+    let same = keys.iter().take_while(|key| *key == first).count();
+    if !first.is_purpose {
         return Some(if same > 1 { (same, Folded::File) } else { (1, Folded::Nothing) });
-    };
+    }
     if same >= FEWEST_ALIKE {
         return Some((same, Folded::Purpose));
     }
-    let is_second = |key: &Option<Key<'_>>| matches!(key, Some(Key::Purpose(..)));
-    if same == 1 && keys.get(1).is_some_and(is_second) {
+    if same == 1 && keys.get(1).is_some_and(|second| second.is_purpose) {
         let again = keys.iter().skip(2).zip(keys).take_while(|(key, before)| key == before);
         let length = 2 + again.count();
         if length >= FEWEST_ALTERNATING {

@@ -74,7 +74,7 @@ pub use blame::{Blame, BlameBy, BlameOptions, BlameTotal, Count, Piece, Rank};
 pub use crash::{Case, CrashInput};
 pub use diff::{Causes, Diff, Growth, diff};
 pub use error::{Error, ErrorKind, Result};
-pub use fold::{Fold, Folded, FoldedGroup, folds, unfolded};
+pub use fold::{Fold, Folded, FoldedGroup, Folds};
 #[cfg(feature = "recordings")]
 pub use folded_frames::{FoldedFrame, folded_frames};
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]

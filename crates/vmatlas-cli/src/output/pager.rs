@@ -2,12 +2,17 @@
 
 use super::style;
 use crate::trouble::Trouble;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{IsTerminal as _, StdoutLock, Write as _};
 use std::process::{Command, Stdio};
 
-/// Writes text to standard output. `heading` is that of its table.
-pub(super) fn print(text: &str, is_paged: bool, heading: Option<&str>) -> Result<(), Trouble> {
-    if let Some(pager) = pager(text).filter(|_| is_paged) {
+/// Whether long text goes through a pager.
+pub(super) fn may_page(stdout: &StdoutLock<'_>) -> bool {
+    stdout.is_terminal() && !style::is_dumb()
+}
+
+/// Writes text to a terminal. `heading` is that of its table.
+pub(super) fn print(text: &str, heading: Option<&str>) -> Result<(), Trouble> {
+    if let Some(pager) = pager(text) {
         let less = std::env::var("LESS").unwrap_or_else(|_| options(heading));
         let spawned =
             Command::new("sh").arg("-c").arg(pager).env("LESS", less).stdin(Stdio::piped()).spawn();
@@ -36,9 +41,8 @@ fn options(heading: Option<&str>) -> String {
 }
 
 fn pager(text: &str) -> Option<String> {
-    let stdout = std::io::stdout();
-    let (_, height) = terminal_size::terminal_size_of(&stdout).filter(|_| stdout.is_terminal())?;
+    let (_, height) = terminal_size::terminal_size_of(std::io::stdout())?;
     let long = text.lines().count() >= usize::from(height.0);
     let pager = std::env::var("PAGER").unwrap_or_else(|_| "less".to_owned());
-    (long && !pager.is_empty() && !style::is_dumb()).then_some(pager)
+    (long && !pager.is_empty()).then_some(pager)
 }

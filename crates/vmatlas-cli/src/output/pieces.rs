@@ -8,21 +8,19 @@ use std::thread;
 /// The number of rows that a thread formats at a time; fewer are not worth a thread.
 const PIECE: usize = 2048;
 
-/// Writes the rows with these indexes, in this order. `write_row` appends a row's text, given its
-/// position in the order and its index.
+/// Writes a number of rows in order. `write_row` appends the text of the row at a place.
 pub(super) fn write(
     out: &mut dyn Write,
-    rows: &[usize],
-    write_row: impl Fn(usize, usize, &mut Vec<u8>) + Sync,
+    rows: usize,
+    write_row: impl Fn(usize, &mut Vec<u8>) + Sync,
 ) -> io::Result<()> {
-    let write_piece = |(number, piece): (usize, &[usize]), mut text: Vec<u8>| {
+    let write_piece = |number: usize, mut text: Vec<u8>| {
         text.clear();
-        let places = number * PIECE..;
-        places.zip(piece).for_each(|(place, &row)| write_row(place, row, &mut text));
+        (number * PIECE..rows.min((number + 1) * PIECE)).for_each(|row| write_row(row, &mut text));
         text
     };
-    let mut pieces = rows.chunks(PIECE).enumerate();
-    if rows.len() <= PIECE {
+    let mut pieces = 0..rows.div_ceil(PIECE);
+    if pieces.len() <= 1 {
         return pieces.try_for_each(|piece| out.write_all(&write_piece(piece, Vec::new())));
     }
     let count = thread::available_parallelism().map_or(1, NonZero::get);
@@ -45,7 +43,7 @@ pub(super) fn write(
                 (texts, back)
             })
             .collect();
-        for (number, _) in pieces {
+        for number in pieces {
             // A panicked thread sends nothing; its panic ends the scope.
             let (texts, back) = &threads[number % count];
             let Ok(text) = texts.recv() else { break };

@@ -33,9 +33,16 @@ impl<'a> Show<'a> {
 
 impl Answer for Show<'_> {
     fn text(&self, paint: Paint) -> String {
-        let (text, heading) = table::show(&self.shown, || self.shown.totals(), paint);
+        let mut text = Vec::new();
+        // Only writing to memory could fail, and it cannot.
+        drop(self.write_text(&mut text, paint));
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    fn write_text(&self, out: &mut dyn Write, paint: Paint) -> io::Result<()> {
+        let heading = table::show(out, &self.shown, || self.shown.totals(), paint)?;
         heading.map(|heading| self.heading.set(heading));
-        text
+        Ok(())
     }
 
     fn heading(&self) -> Option<String> {
@@ -72,16 +79,16 @@ impl Answer for Show<'_> {
         let Shown { atlas, rows, plan, .. } = self.shown;
         let maps = atlas.maps();
         if !plan.terminal {
-            return pieces::write(out, rows, |_, index, text| {
-                maps.render_row(index, plan.format, plan.kernel, text);
+            return pieces::write(out, rows.len(), |place, text| {
+                maps.render_row(rows[place], plan.format, plan.kernel, text);
             });
         }
         // A line feed of a name would begin a line.
         let mut format = plan.format;
         format.escaped = true;
-        pieces::write(out, rows, |_, index, text| {
+        pieces::write(out, rows.len(), |place, text| {
             let mut exact = Vec::new();
-            maps.render_row(index, format, plan.kernel, &mut exact);
+            maps.render_row(rows[place], format, plan.kernel, &mut exact);
             escape_lines(&exact, text);
         })
     }

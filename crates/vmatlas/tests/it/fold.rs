@@ -1,7 +1,7 @@
 //! Laws of folds, on the captures and on random rows.
 
 use std::io::Write as _;
-use vmatlas::{Atlas, By, Fold, Folded, MapTotals, folds, open, unfolded};
+use vmatlas::{Atlas, By, Fold, Folded, Folds, MapTotals, open};
 
 fn atlas(text: &str) -> Atlas {
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -12,7 +12,7 @@ fn atlas(text: &str) -> Atlas {
 /// Each row is in one fold, and a fold states the sums and the permissions of its rows.
 #[track_caller]
 fn laws(atlas: &Atlas) -> Vec<Fold<'_>> {
-    let all: Vec<Fold<'_>> = folds(atlas).collect();
+    let all: Vec<Fold<'_>> = Folds::of(atlas).iter().collect();
     let mut next = 0;
     for fold in &all {
         assert_eq!(fold.rows.start, next);
@@ -38,7 +38,7 @@ fn laws(atlas: &Atlas) -> Vec<Fold<'_>> {
     }
     assert_eq!(next, atlas.rows().len());
     let rows: Vec<usize> = (0..next).collect();
-    assert_eq!(unfolded(atlas, &rows).count(), next);
+    assert_eq!(Folds::unfolded(atlas, &rows).len(), next);
     all
 }
 

@@ -7,6 +7,7 @@ use crate::output::json::{self, Hex, MappingJson, Schema, TargetJson, WarningJso
 use crate::output::pieces;
 use serde::Serialize;
 use std::io::{self, Write};
+use std::thread;
 use vmatlas::label::ThreadFacts;
 use vmatlas::{Atlas, MapTotals};
 
@@ -120,24 +121,38 @@ fn open(addresses: Addresses, object: &impl Serialize) -> io::Result<String> {
     Ok(text)
 }
 
+/// Does `other` in a thread of its own meanwhile.
+fn beside<A, B: Send>(work: impl FnOnce() -> A, other: impl FnOnce() -> B + Send) -> (A, B) {
+    thread::scope(|scope| {
+        let other = scope.spawn(other);
+        (work(), other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}
+
 /// Writes one document.
 pub(super) fn json(out: &mut dyn Write, addresses: Addresses, shown: &Shown<'_>) -> io::Result<()> {
     let Shown { atlas, rows, plan, .. } = shown;
     let head = Head { schema: Schema, target: TargetJson::of(atlas) };
     out.write_all(open(addresses, &head)?.as_bytes())?;
-    if !plan.summary {
+    let mappings = || {
+        if plan.summary {
+            return Ok(());
+        }
         out.write_all(b",\"mappings\":[")?;
-        pieces::write(out, rows, |place, index, piece| {
-            let Some(row) = atlas.row(index) else { return };
+        pieces::write(out, rows.len(), |place, piece| {
+            let Some(row) = shown.row(place) else { return };
             if place > 0 {
                 piece.push(b',');
             }
             // Only writing to memory could fail, and it cannot.
             drop(MappingJson { row, labels: true, addresses }.append(piece));
         })?;
-        out.write_all(b"]")?;
-    }
-    let tail = json::text(addresses, &Tail::of(atlas, &shown.totals()))?;
+        out.write_all(b"]")
+    };
+    // The sums are ready when the mappings are written.
+    let (written, totals) = beside(mappings, || shown.totals());
+    written?;
+    let tail = json::text(addresses, &Tail::of(atlas, &totals))?;
     writeln!(out, ",{}", &tail[1..])
 }
 
@@ -147,7 +162,7 @@ pub(super) fn ndjson(
     addresses: Addresses,
     shown: &Shown<'_>,
 ) -> io::Result<()> {
-    let Shown { atlas, rows, .. } = shown;
+    let atlas = shown.atlas;
     let head = LineHead {
         schema: Schema,
         pid: atlas.pid(),
@@ -156,8 +171,8 @@ pub(super) fn ndjson(
         time_s: atlas.event_time_ns().map(|time_ns| time_ns as f64 / 1e9),
     };
     let head = open(addresses, &head)?.into_bytes();
-    pieces::write(out, rows, |_, index, piece| {
-        let Some(row) = atlas.row(index) else { return };
+    pieces::write(out, shown.rows.len(), |place, piece| {
+        let Some(row) = shown.row(place) else { return };
         piece.extend_from_slice(&head);
         let brace = piece.len();
         // Only writing to memory could fail, and it cannot.

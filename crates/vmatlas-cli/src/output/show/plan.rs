@@ -72,6 +72,11 @@ impl Shown<'_> {
         })
     }
 
+    /// The row at a place of the display order.
+    pub(super) fn row(&self, place: usize) -> Option<Row<'_>> {
+        self.atlas.row(*self.rows.get(place)?)
+    }
+
     pub(super) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         self.rows.iter().filter_map(|&index| self.atlas.row(index))
     }

@@ -2,14 +2,15 @@
 
 use super::plan::Shown;
 use crate::output::fit::{self, Fit};
+use crate::output::pieces;
 use crate::output::style::{self, Paint};
 use anstyle::Style;
 use std::cmp::Reverse;
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write};
 use vmatlas::label::Confidence;
 use vmatlas::words::{self, printable, size};
-use vmatlas::{Fold, Folded, Kind, Perms, Row, Sizes, SourceKind, folds, unfolded};
+use vmatlas::{Fold, Folded, Folds, Kind, Perms, Row, Sizes, SourceKind};
 
 /// The least columns for names and labels; below it, the ends of ranges are left out, then columns of
 /// sizes.
@@ -49,24 +50,30 @@ struct Layout {
 }
 
 impl Layout {
-    fn of(folds: &[Fold<'_>], shown: &Shown<'_>) -> Layout {
+    fn of(folds: &Folds<'_>, shown: &Shown<'_>) -> Layout {
         let rows = || shown.rows();
         let digits = |value: u64| (u64::BITS - value.leading_zeros()).div_ceil(4) as usize;
         // The long address of the gate page must not widen every other row.
         let low = rows().filter(|row| row.kind() != Kind::Vsyscall);
-        let all = folds.iter().fold(Sizes::default(), |sum, fold| sum.plus(fold.sizes));
+        let all = match shown.atlas.has_sizes() {
+            true => rows().fold(Sizes::default(), |sum, row| sum.plus(row.sizes())),
+            false => Sizes::default(),
+        };
         let is_shown = |(name, of): &SizeColumn| match *name {
             "pss" | "dirty" => shown.plan.wide && of(&all).is_some(),
             "swap" | "huge" => of(&all).is_some_and(|bytes| bytes > 0),
             _ => of(&all).is_some(),
         };
-        let most = folds.iter().map(|fold| fold.rows.len()).max().unwrap_or(1);
+        let count = |index: usize| folds.rows_of(index).map_or(0, |rows| rows.len());
+        let most = (0..folds.len()).map(count).max().unwrap_or(1);
+        let several = (0..folds.len()).filter(|&index| count(index) > 1);
+        let several = several.filter_map(|index| Some(perms(&folds.get(index)?).len()));
         let mut layout = Layout {
             digits: low.map(|row| digits(row.range.end)).max().unwrap_or(0).max(8),
             ends: true,
             sizes: SIZE_COLUMNS.into_iter().filter(is_shown).collect(),
             count: if most == 1 { 0 } else { most.to_string().len().max(4) },
-            perms: folds.iter().map(|fold| perms(fold).len()).max().unwrap_or(0).max(5),
+            perms: several.max().unwrap_or(0).max(OF_ONE_ROW),
             offset: 0,
         };
         if shown.plan.wide {
@@ -146,6 +153,9 @@ fn offset_text(row: &Row<'_>) -> String {
     if row.has_file() { format!("{:x}", row.mapping().offset) } else { String::new() }
 }
 
+/// The columns of the permissions of a row, with the mark.
+const OF_ONE_ROW: usize = 5;
+
 /// The permissions: four letters of a row, a short set of several rows (`r,rx,rw`). A mark follows
 /// if a row can be written and executed.
 fn perms(fold: &Fold<'_>) -> String {
@@ -223,56 +233,93 @@ impl Facts {
     }
 }
 
+/// How the lines of the rows are written.
+struct Lines<'a> {
+    shown: &'a Shown<'a>,
+    folds: Folds<'a>,
+    layout: Layout,
+    paint: Paint,
+    /// The columns for names and what follows them.
+    most: Option<usize>,
+    /// Whether a name that is that of the line above is a sign only.
+    ditto: bool,
+    /// What unmapped addresses are called.
+    gap: &'static str,
+}
+
 /// Writes the rows. Returns their heading.
-pub(super) fn write(text: &mut String, shown: &Shown<'_>, paint: Paint) -> Option<String> {
+pub(super) fn write(
+    out: &mut dyn Write,
+    shown: &Shown<'_>,
+    paint: Paint,
+) -> io::Result<Option<String>> {
     let (atlas, plan) = (shown.atlas, shown.plan);
-    let lines: Vec<Fold<'_>> = match plan.in_order && !plan.wide {
-        true => folds(atlas).collect(),
-        false => unfolded(atlas, shown.rows).collect(),
+    let folds = match plan.in_order && !plan.wide {
+        true => Folds::of(atlas),
+        false => Folds::unfolded(atlas, shown.rows),
     };
-    let layout = Layout::of(&lines, shown);
-    let heading = (plan.header && !lines.is_empty()).then(|| layout.heading());
+    let layout = Layout::of(&folds, shown);
+    let heading = (plan.header && !folds.is_empty()).then(|| layout.heading());
     if let Some(heading) = &heading {
-        let _ = writeln!(text, "{}", paint.dim(heading));
+        writeln!(out, "{}", paint.dim(heading))?;
     }
-    let most = plan.fit.width.map(|width| width.saturating_sub(layout.width()));
-    let ditto = std::io::stdout().is_terminal() && plan.in_order && plan.wide;
     let of_text =
         matches!(atlas.source(), SourceKind::Text | SourceKind::Log | SourceKind::Document);
-    let mut last: Option<Row<'_>> = None;
-    for fold in &lines {
-        let Some(first) = atlas.row(fold.rows.start) else { continue };
+    let lines = Lines {
+        most: plan.fit.width.map(|width| width.saturating_sub(layout.width())),
+        ditto: io::stdout().is_terminal() && plan.in_order && plan.wide,
+        gap: if of_text { "gap" } else { "free" },
+        shown,
+        folds,
+        layout,
+        paint,
+    };
+    pieces::write(out, lines.folds.len(), |at, text| lines.write(at, text))?;
+    Ok(heading)
+}
+
+impl Lines<'_> {
+    /// Appends the line of a fold, below that of the gap before it.
+    fn write(&self, at: usize, text: &mut Vec<u8>) {
+        let Lines { shown, layout, paint, .. } = self;
+        let (atlas, plan) = (shown.atlas, shown.plan);
+        let Some(fold) = self.folds.get(at) else { return };
+        let Some(first) = atlas.row(fold.rows.start) else { return };
+        let before = at.checked_sub(1).and_then(|before| self.folds.rows_of(before));
+        let last = before.and_then(|rows| atlas.row(rows.end - 1));
         // The gap below the gate page lies outside the process's address range.
         let below = last.filter(|_| plan.in_order && first.kind() != Kind::Vsyscall);
         let gap = below.map_or(0, |last| first.range.start.saturating_sub(last.range.end));
         if gap > 0 {
-            let gap = format!("{} {}", size(gap), if of_text { "gap" } else { "free" });
+            let gap = format!("{} {}", size(gap), self.gap);
             let gap = format!("{gap:>0$}", layout.address_width() + 7);
-            let _ = writeln!(text, "{}", paint.dim(&gap));
+            text.extend_from_slice(paint.dim(&gap).as_bytes());
+            text.push(b'\n');
         }
-        let (address, columns) = layout.columns(fold, &first);
-        text.push_str(&paint.paint(style(fold, &first), &address));
-        text.push_str(&columns);
-        let mut facts = facts(fold, &first, plan.wide);
+        let (address, columns) = layout.columns(&fold, &first);
+        text.extend_from_slice(paint.paint(style(&fold, &first), &address).as_bytes());
+        text.extend_from_slice(columns.as_bytes());
+        let mut facts = facts(&fold, &first, plan.wide);
         if fold.gaps() > 0 && fold.rows.len() > 1 {
-            let gaps = format!("+{} {}", size(fold.gaps()), if of_text { "gap" } else { "free" });
+            let gaps = format!("+{} {}", size(fold.gaps()), self.gap);
             *(if layout.ends { &mut facts.gaps } else { &mut facts.more }) = gaps;
         }
-        if ditto && last.as_ref().is_some_and(|last| is_same_file(last, &first)) {
+        if self.ditto && last.as_ref().is_some_and(|last| is_same_file(last, &first)) {
             facts.name = "  \"".to_owned();
         }
         // A long address, as that of the gate page, takes from the rest.
         let extra = (address.len()).saturating_sub(layout.address_width());
-        let facts = facts.fit(plan.fit, most.map(|most| most.saturating_sub(extra)), paint);
+        let most = self.most.map(|most| most.saturating_sub(extra));
+        let facts = facts.fit(plan.fit, most, *paint);
         if !facts.is_empty() {
-            text.push(' ');
-            text.push_str(&facts);
+            text.push(b' ');
+            text.extend_from_slice(facts.as_bytes());
         }
-        text.truncate(text.trim_end_matches(' ').len());
-        text.push('\n');
-        last = atlas.row(fold.rows.end - 1);
+        while text.last() == Some(&b' ') {
+            text.pop();
+        }
+        text.push(b'\n');
     }
-    heading
 }
 
 /// The style of the first row that can be executed, else of the first.

@@ -6,14 +6,16 @@ use super::plan::{Plan, Shown};
 use super::{first_look, hints, rows, totals};
 use crate::output::fit;
 use crate::output::style::{self, Paint};
+use std::io::{self, Write};
 use vmatlas::{MapTotals, Row};
 
-/// Writes the whole text. Returns it and the heading of its rows.
+/// Writes the whole text. Returns the heading of its rows.
 pub(super) fn show(
+    out: &mut dyn Write,
     shown: &Shown<'_>,
     totals: impl FnOnce() -> MapTotals,
     paint: Paint,
-) -> (String, Option<String>) {
+) -> io::Result<Option<String>> {
     let mut text = String::new();
     let Shown { atlas, plan, .. } = shown;
     if plan.header {
@@ -32,10 +34,14 @@ pub(super) fn show(
     }
     let heading = match plan.columns[..] {
         _ if plan.summary => None,
-        [] => rows::write(&mut text, shown, paint),
+        [] => {
+            out.write_all(std::mem::take(&mut text).as_bytes())?;
+            rows::write(out, shown, paint)?
+        }
         _ => columns(&mut text, shown, paint),
     };
-    (text, heading)
+    out.write_all(text.as_bytes())?;
+    Ok(heading)
 }
 
 /// Writes the requested columns. Returns their heading.
