@@ -18,6 +18,7 @@ const NEEDS: &[(&str, &str)] = &[
     ("go", "golang-go"),
     ("setpriv", "util-linux"),
     ("strace", "strace"),
+    ("jq", "jq"),
     ("mkfs.btrfs", "btrfs-progs"),
     ("mandoc", "mandoc"),
     ("xz", "xz-utils"),

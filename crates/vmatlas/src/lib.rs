@@ -152,7 +152,10 @@ pub mod fuzzing {
     }
 }
 
-// The example of the README is a test.
+// The examples of the READMEs are tests. The second file is no part of the package.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct RepositoryReadme;

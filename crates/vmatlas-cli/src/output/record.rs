@@ -73,7 +73,10 @@ pub(crate) fn print_report(report: &Report, output: &Path) {
         how_true(truth)
     ));
     if !is_lost(report) {
-        note(&format!("next: vmatlas blame {shown}"));
+        // A program that a signal ended has no exit code.
+        let by_signal = report.status.is_some_and(|status| status.code().is_none());
+        let explain = if by_signal { format!("vmatlas explain {shown}, ") } else { String::new() };
+        note(&format!("next: {explain}vmatlas blame {shown}"));
     }
 }
 

@@ -18,6 +18,8 @@ mod locations;
 mod options;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod record;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+mod replayed;
 mod schema;
 mod screen;
 mod strace;
