@@ -21,6 +21,7 @@ static char *cache, *table, *sessions;
 static void *work(void *started)
 {
     pthread_setname_np(pthread_self(), "worker");
+    pthread_barrier_wait(started); // both stacks are there
     char *buffer = malloc(1000); // the first malloc of a thread makes an arena for it
     memset(buffer, 1, 1000);
     pthread_barrier_wait(started);
@@ -32,6 +33,7 @@ static void *work(void *started)
 static void *write_log(void *started)
 {
     pthread_setname_np(pthread_self(), "logger");
+    pthread_barrier_wait(started);
     pthread_barrier_wait(started);
     for (;;)
         pause();
@@ -70,6 +72,7 @@ int main(int argc, char **argv)
     pthread_create(&worker, NULL, work, &started);
     pthread_create(&logger, NULL, write_log, &started);
     pthread_barrier_wait(&started);
+    pthread_barrier_wait(&started); // all memory is there
     if (bind(listener, (struct sockaddr *)&name, sizeof name) || listen(listener, 9))
         return perror("demo-server"), 1;
     while ((connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
