@@ -33,6 +33,7 @@ mod glibc_malloc;
 mod glibc_shapes;
 mod glibc_threads;
 mod go;
+mod jemalloc;
 mod jit;
 mod jvm;
 mod kernel_names;
@@ -338,7 +339,7 @@ impl<'a> Labeller<'a> {
         // Allocators: proof by structures before guesses by shape.
         mimalloc::recognise(self);
         let arenas = glibc_malloc::recognise_arenas(self);
-        allocators::recognise(self);
+        jemalloc::recognise(self);
         musl::recognise(self);
         glibc_malloc::recognise(self, &arenas);
         loader::recognise(self);
@@ -352,7 +353,7 @@ impl<'a> Labeller<'a> {
         versions::lower(self);
         // Names are weaker evidence than other signs, and shapes the weakest.
         kernel_names::recognise(self);
-        allocators::recognise_guesses(self);
+        jemalloc::recognise_guesses(self);
         loader::recognise_rest(self);
         leftovers::recognise(self);
         exclusion::recognise(self);

@@ -144,22 +144,44 @@ fn blocks_of_static_programs_are_known() {
 }
 
 /// A library of Debian's.
-fn preloaded(library: &str) -> Command {
+fn preloaded(name: &str, library: &str) -> Command {
     let directories = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64"];
     let paths = directories.map(|directory| Path::new(directory).join(library));
     let path: &PathBuf =
         paths.iter().find(|path| path.exists()).unwrap_or_else(|| panic!("needs {library}"));
-    let mut command = Command::new(program("blocks"));
+    let mut command = Command::new(program(name));
     command.env("LD_PRELOAD", path);
     command
 }
 
 #[test]
+fn mappings_of_a_program_are_not_those_of_jemalloc() {
+    let mut child = Child::start(&mut preloaded("own_mappings", "libjemalloc.so.2"));
+    let output = Output(child.until_ready());
+    settle(&child, 0);
+    let seen = Seen::of(&child, true);
+    let is_known = |address| {
+        let part = seen.labels.at(address);
+        part.is_some_and(|part| part.label.confidence >= Confidence::Likely)
+    };
+    for line in output.lines("own") {
+        let own = address(line[0])..address(line[1]);
+        for page in own.step_by(4096) {
+            assert!(!is_known(page), "{page:x}\n{}", seen.text());
+        }
+    }
+    for line in output.lines("block") {
+        let at = address(line[0]);
+        assert!(is_known(at) && seen.at(at).label.group == "jemalloc", "{}", seen.text());
+    }
+}
+
+#[test]
 fn blocks_of_other_allocators_are_known() {
     let expected = |blocks| Expected { blocks, ..GLIBC };
-    blocks(&mut preloaded("libjemalloc.so.2"), &expected(&["jemalloc"]));
-    blocks(&mut preloaded("libmimalloc.so.2"), &expected(&["mimalloc"]));
-    blocks(&mut preloaded("libtcmalloc_minimal.so.4"), &expected(&["tcmalloc"]));
+    blocks(&mut preloaded("blocks", "libjemalloc.so.2"), &expected(&["jemalloc"]));
+    blocks(&mut preloaded("blocks", "libmimalloc.so.2"), &expected(&["mimalloc"]));
+    blocks(&mut preloaded("blocks", "libtcmalloc_minimal.so.4"), &expected(&["tcmalloc"]));
 }
 
 #[test]
