@@ -159,6 +159,14 @@ pub(crate) fn uses_data_of_malloc(name: &str) -> bool {
     [&MALLOC[..], &INSIDE_MALLOC[..], &FREE[..]].iter().any(|names| names.contains(&name))
 }
 
+/// Whether a function is main, or one of the C library that is the first of a program or a thread.
+pub(crate) fn starts_thread(name: &str) -> bool {
+    const THREADS: [&str; 3] = ["start_thread", "pthread_start", "thread_start"];
+    let path = path(name);
+    let name = base(path);
+    path == "main" || THREADS.contains(&name) || path.starts_with('_') && STARTERS.contains(&name)
+}
+
 /// Whether a function is pthread_create(3) or the one that it calls for a stack.
 pub(crate) fn is_pthread_create(name: &str) -> bool {
     let name = base(name);

@@ -6,7 +6,7 @@ use super::signal_words::{code_name, signal_name};
 use super::{Cause, Conclusion, Evidence, aborts, checks, stack};
 use crate::crash::functions::{plain, sends_signal};
 use crate::crash::{Crash, CrashSource, Machine, Sender, SymbolFrame};
-use crate::frames::uses_data_of_malloc;
+use crate::frames::{starts_thread, uses_data_of_malloc};
 use crate::label::Confidence;
 use std::ops::RangeInclusive;
 use vmatlas_maps::uapi::siginfo::{
@@ -152,8 +152,12 @@ fn limit(evidence: &Evidence<'_>, signal: i32) -> Option<Conclusion> {
     Some(Conclusion::new(Cause::SentSignal, Confidence::Likely, sentence.to_owned(), because))
 }
 
-/// A fault in the C library's allocator, whose own data are in the heap.
+/// A fault in the C library's allocator, whose own data are in the heap. Without a signal it is none:
+/// sanitizers report requests that they refuse, and debuggerd the stacks of programs that go on.
 pub(super) fn in_allocator(evidence: &Evidence<'_>) -> Option<Conclusion> {
+    if !matches!(evidence.crash.signal, Some(SIGSEGV | SIGBUS)) {
+        return None;
+    }
     let frames = native_frames(evidence.crash);
     let frame = frames.iter().find(|frame| !frame.function.is_empty())?;
     let name = &frame.function;
@@ -167,13 +171,26 @@ pub(super) fn in_allocator(evidence: &Evidence<'_>) -> Option<Conclusion> {
                 "the stack repeats the same frames, and the address is not known",
             );
         }
+        let because = format!("{name} is the innermost function, and the address is not known");
+        if !frames.iter().any(|frame| starts_thread(&frame.function)) {
+            return Conclusion::new(
+                Cause::CorruptMemory,
+                Confidence::Guess,
+                "The C library's allocator failed: the heap is corrupted, because something was \
+                 written beyond a block or after it was freed, or an address was freed that is no \
+                 block; or the stack has no more room, as by an endless recursion, which the \
+                 frames of the source do not exclude, because they do not reach the start of the \
+                 thread.",
+                because,
+            );
+        }
         Conclusion::new(
             Cause::CorruptMemory,
             Confidence::Likely,
             "The C library failed while it used its own data of the heap: most likely the heap is \
              corrupted, because something was written beyond a block or after it was freed, or an \
              address was freed that is no block.",
-            format!("{name} is the innermost function, and the address is not known"),
+            because,
         )
     })
 }

@@ -152,6 +152,40 @@ fn the_allocator_of_the_c_library_is_in_its_module() {
 }
 
 #[test]
+fn a_stack_that_was_cut_may_be_full() {
+    let heap = &["C library failed", "most likely"][..];
+    let full = &["the heap is corrupted", "or the stack has no more room"][..];
+    for frames in ["_int_malloc/libc.so.6 object", "free/libc.so.6", "malloc/libc.so.6 main_loop"] {
+        check(&coredumpctl("11 (SEGV)", frames), Cause::CorruptMemory, full, heap);
+    }
+    let gdb = "Program received signal SIGSEGV, Segmentation fault.\n#0  0x00007ffff7e6b098 in _int_malloc (bytes=24) at malloc.c:4405\n#1  0x00007ffff7e6baca in __GI___libc_malloc (bytes=24) at malloc.c:3315\n#2  0x000055555555514e in object (d=174705) at deep.c:4\n#3  0x0000555555555192 in value (d=174704) at deep.c:5\n(More stack frames follow...)\n";
+    check(gdb, Cause::CorruptMemory, full, heap);
+    for end in ["main", "start_thread/libc.so.6", "__clone3/libc.so.6", "_start/app"] {
+        let whole = coredumpctl("11 (SEGV)", &format!("free/libc.so.6 work {end}"));
+        check(&whole, Cause::CorruptMemory, heap, &["room"]);
+    }
+}
+
+#[test]
+fn an_allocator_fails_by_a_signal() {
+    let not = &["C library", "corrupted"][..];
+    let asan = |what: &str| {
+        format!(
+            "==77==ERROR: AddressSanitizer: {what}\n    #0 0x55d18d0731b5 in malloc\n    #1 0x55d18d0834ed in main src/main.c:9:3\n"
+        )
+    };
+    for what in [
+        "requested allocation size 0xffffffffffffffff exceeds maximum supported size of 0x10000000000 (thread T0)",
+        "calloc parameters overflow: count * size (1 * -2) cannot be represented in type size_t",
+        "allocator is out of memory trying to allocate 0x40000000000 bytes",
+    ] {
+        check(&asan(what), Cause::Unknown, &[what], not);
+    }
+    let android = "*** *** *** *** *** *** *** *** *** *** *** *** *** *** *** ***\nBuild fingerprint: 'x'\nABI: 'arm64'\npid: 1733, tid: 1733, name: app  >>> app <<<\nsignal 35 (<debuggerd signal>), code -1 (SI_QUEUE from pid 4321, uid 0), fault addr --------\nbacktrace:\n      #00 pc 000000000009d2c8  /system/lib64/libc.so (malloc+88)\n      #01 pc 0000000000018438  /data/app/lib/arm64/libapp.so (decode+184)\n";
+    check(android, Cause::Unknown, &[], not);
+}
+
+#[test]
 fn faults_without_a_code_are_less_certain() {
     let found = |signal, code| explained(&with!(core(signal, &["work", "main"]), code = code));
     let fpe = found(8, None);
