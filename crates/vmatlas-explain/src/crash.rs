@@ -23,6 +23,7 @@ mod sanitizer;
 mod signal_names;
 mod tombstone;
 mod unread;
+mod windows;
 mod words;
 
 pub use apport::{Base64Error, apport_core};

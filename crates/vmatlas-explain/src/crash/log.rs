@@ -13,7 +13,9 @@ use crate::crash::line::{Line, lines};
 use crate::crash::runtime::Runtime;
 use crate::crash::sanitizer::Sanitizer;
 use crate::crash::tombstone::Tombstone;
-use crate::crash::{Access, Crash, CrashSource, Sender, SymbolFrame, macos, registers, same};
+use crate::crash::{
+    Access, Crash, CrashSource, Sender, SymbolFrame, macos, registers, same, windows,
+};
 use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
 use vmatlas_maps::{Maps, MapsReader};
 
@@ -21,6 +23,8 @@ use vmatlas_maps::{Maps, MapsReader};
 const MAX_CRASHES: usize = 10_000;
 /// Maximum number of frames kept of a crash. An overflowed stack has many more.
 const MAX_FRAMES: usize = 4096;
+/// Number of bytes before a report that may show the system: what the program's build printed.
+const BEFORE: usize = 1024;
 
 /// Finds every crash in a text, in order: lines of the kernel as dmesg, journalctl and syslog print
 /// them, tombstones of Android and their lines in logcat, and the reports of runtimes and crash
@@ -188,9 +192,11 @@ impl Found {
                 entry.crash.maps = MapsReader::read(part);
             }
             // The report ends where the next one begins.
-            let report = text.get(entry.start..end).unwrap_or_default();
-            end = entry.start;
+            let report_end = std::mem::replace(&mut end, entry.start);
+            let report = text.get(entry.start..report_end).unwrap_or_default();
             macos::settle(&mut entry.crash, report);
+            let near = text.get(entry.start.saturating_sub(BEFORE)..report_end);
+            windows::settle(&mut entry.crash, near.unwrap_or_default());
             settle(&mut entry.crash, entry.by_handler);
         }
         let crashes = self.entries.into_iter().map(|entry| entry.crash);

@@ -71,7 +71,6 @@ impl Reader for Runtime {
         if self.is_again(text) {
             self.since = 0;
         } else if let Some((sort, signal, message)) = begins(text) {
-            let signal = signal.filter(|_| sort != Sort::DotNet || !may_be_of_windows(text));
             let crash = Crash {
                 source: CrashSource::Runtime,
                 signal,
@@ -137,16 +136,6 @@ impl Runtime {
         let cpp = self.crash.is_some() && self.sort == Sort::Cpp && self.since <= 8;
         cpp && text == b"terminate called recursively"
     }
-}
-
-/// Whether a line of .NET has a path of Windows, such as `C:\\src`, where no signals exist. The program
-/// may also have been built there and run elsewhere.
-fn may_be_of_windows(text: &[u8]) -> bool {
-    text.windows(3).enumerate().any(|(at, part)| {
-        let before = at.checked_sub(1).and_then(|at| text.get(at));
-        matches!(part, [drive, b':', b'\\'] if drive.is_ascii_alphabetic())
-            && !before.is_some_and(u8::is_ascii_alphanumeric)
-    })
 }
 
 /// The report of a C++ runtime or the C library that has just ended the program by SIGABRT:
@@ -353,7 +342,6 @@ impl Runtime {
                 what
             }
             (Part::Head, Sort::DotNet) => {
-                crash.signal = crash.signal.filter(|_| !may_be_of_windows(text));
                 let Some(call) = trimmed.strip_prefix(b"at ") else { return false };
                 let (function, source) = split_last(call, " in ").unwrap_or((call, b""));
                 let source = Some(source).filter(|s| !s.is_empty()).map(string);

@@ -15,6 +15,9 @@ use vmatlas_maps::uapi::siginfo::{
 };
 use vmatlas_maps::uapi::signal::{SIGBUS, SIGSEGV};
 
+/// Largest alignment in bytes that an instruction asks for.
+const LARGEST_ALIGNMENT: u64 = 64;
+
 /// The cause of a failed access.
 pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
     let Some(address) = evidence.fault.address else { return no_address(evidence) };
@@ -79,6 +82,18 @@ fn by_code(
                 .to_owned(),
             "si_code is SEGV_MTESERR or SEGV_MTEAERR",
         ),
+        // No instruction asks for more; other systems give other reasons this number.
+        (SIGBUS, BUS_ADRALN) if address.is_multiple_of(LARGEST_ALIGNMENT) => Some(Conclusion::new(
+            Cause::Unknown,
+            Confidence::Guess,
+            format!(
+                "The source reports an address that is not aligned, but {address:#x} is a \
+                     multiple of {LARGEST_ALIGNMENT}: the memory there permits no such access, \
+                     as that of a device may, or the program ran on a system whose numbers mean \
+                     something else."
+            ),
+            "si_code is that of BUS_ADRALN, and the address is aligned",
+        )),
         (SIGBUS, BUS_ADRALN) => certain(
             Cause::Misaligned,
             format!("{address:#x} is not aligned as the instruction or the processor's flags ask."),

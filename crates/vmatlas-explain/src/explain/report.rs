@@ -519,13 +519,26 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
     Some(Conclusion::new(rule.cause, rule.confidence, sentence, format!("{who}: {line}")))
 }
 
-/// Whether the source is the report of a runtime about an error that it found itself.
+/// Whether the source is the report of a runtime about an error that it found itself, and not about
+/// a fault of the processor.
 pub(super) fn ends_program(evidence: &Evidence<'_>) -> bool {
     let crash = evidence.crash;
     let runtime = matches!(crash.source, CrashSource::Runtime | CrashSource::Go);
     let by_itself = crash.signal.is_none_or(|signal| signal == SIGABRT);
-    runtime && by_itself && crash.message.is_some() && crash.ended_by.is_none()
+    let first = crash.message.as_deref().and_then(|said| said.lines().next());
+    let is_error = first.is_some_and(|first| !FAULTS.iter().any(|fault| first.contains(fault)));
+    runtime && by_itself && is_error && crash.ended_by.is_none()
 }
+
+/// Words of runtimes for a fault, in reports whose signal is not known.
+const FAULTS: [&str; 6] = [
+    "System.AccessViolationException",
+    "[BUG] Segmentation fault",
+    "[BUG] Bus Error",
+    "[BUG] Illegal instruction",
+    "Fatal Python error: Segmentation fault",
+    "Fatal Python error: Illegal instruction",
+];
 
 /// The reason in the words of the report, for the causes that it names better than a rule.
 pub(super) fn quote(evidence: &Evidence<'_>, cause: Cause) -> Option<String> {

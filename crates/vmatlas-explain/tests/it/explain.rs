@@ -194,7 +194,7 @@ fn a_null_pointer_on_aarch64() {
 fn what_the_code_of_the_signal_says_alone() {
     let cause = |signal, code| {
         let signal = Some(signal);
-        let address = Some(0x7f00_0000_2000);
+        let address = Some(0x7f00_0000_2001);
         explained(&with!(
             at(b"\x8b\x00", &[]),
             signal = signal,

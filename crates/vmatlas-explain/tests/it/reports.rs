@@ -758,6 +758,59 @@ fn numbers_of_macos_are_not_those_of_linux() {
     check(asan, Cause::Unknown, &["got SIGBUS in f"], &not);
 }
 
+/// macOS and Linux give other reasons by the same numbers, and paths may be all that shows it.
+#[test]
+fn reports_may_come_from_macos() {
+    let go = |first: &str, signal: &str, argument: &str, path: &str| {
+        format!(
+            "{first}\n[signal {signal} pc=0x104e2b1d4]\n\ngoroutine 1 [running]:\nmain.main({argument})\n\t{path}/main.go:9 +0x24\n"
+        )
+    };
+    let bus = |argument: &str, path: &str| {
+        let first = "unexpected fault address 0x104f3c008\nfatal error: fault";
+        go(first, "SIGBUS: bus error code=0x1 addr=0x104f3c008", argument, path)
+    };
+    let not = ["aligned", "mapped", "0x104f3c008 is"];
+    for path in ["/Users/me/src/app", "/opt/homebrew/src", "/usr/local/Cellar/go/1.21/src"] {
+        check(&bus("", path), Cause::Unknown, &["got SIGBUS in main.main"], &not);
+    }
+    check(&bus("0x14000102018", "/src"), Cause::Unknown, &["got SIGBUS in main.main"], &not);
+    check(&bus("0x140001020180", "/src"), Cause::Misaligned, &["is not aligned"], &[]);
+    check(&bus("0xc000102018", "/src"), Cause::Misaligned, &["is not aligned"], &[]);
+    // On Linux, nothing is mapped at a null pointer.
+    let null = |code: &str, path: &str| {
+        let first = "panic: runtime error: invalid memory address or nil pointer dereference";
+        let signal = format!("SIGSEGV: segmentation violation code={code} addr=0x18");
+        let [crash] = read_log(go(first, &signal, "", path).as_bytes()).try_into().unwrap();
+        (crash.signal, crash.code, crash.present, crash.address)
+    };
+    assert_eq!(null("0x2", "/src"), (Some(11), None, None, Some(0x18)));
+    assert_eq!(null("0x1", "/src"), (Some(11), Some(1), None, Some(0x18)));
+    let ruby = |platform: &str| {
+        format!(
+            "/app/a.rb:112: [BUG] Bus Error at 0x0000000102f5c008\nruby 2.7.2p137 (2020-10-01 revision 5445e04352) [{platform}]\n\n"
+        )
+    };
+    check(&ruby("arm64-darwin20"), Cause::Unknown, &["got SIGBUS"], &not);
+    check(&ruby("x86_64-linux"), Cause::PastFile, &["got SIGBUS", "mapped"], &[]);
+    let crash_report = ruby("?").replace("\n\n", "\n     * /Library/Logs/DiagnosticReports\n");
+    check(&crash_report, Cause::Unknown, &["got SIGBUS"], &not);
+}
+
+#[test]
+fn what_is_aligned_is_not_called_misaligned() {
+    let fault = |address: &str| {
+        format!(
+            "*** *** *** *** *** *** *** *** *** *** *** *** *** *** *** ***\nBuild fingerprint: 'x'\nABI: 'arm64'\npid: 7, tid: 7, name: app  >>> app <<<\nsignal 7 (SIGBUS), code 1 (BUS_ADRALN), fault addr {address}\nbacktrace:\n      #00 pc 0000000000000f08  /system/lib64/libapp.so (draw+8)\n"
+        )
+    };
+    check(&fault("0x7f00006001"), Cause::Misaligned, &["is not aligned as"], &[]);
+    for address in ["0x7f00006000", "0x7f00006040"] {
+        let not = &["is not aligned as"];
+        check(&fault(address), Cause::Unknown, &["is a multiple of 64"], not);
+    }
+}
+
 /// Programs log words with which reports begin, and go on.
 #[test]
 fn words_of_reports_that_programs_log() {
@@ -1004,4 +1057,24 @@ fn windows_has_no_signals() {
     }
     let path = "Unhandled exception. System.IO.IOException: Could not find 'C:\\a.json'";
     check(&log(path, ""), Cause::Abort, &["of .NET was not handled"], &["SIGABRT"]);
+    let forms = log(exception, "\n   at System.Windows.Forms.Application.Run(Form f)");
+    check(&forms, Cause::Abort, &["of .NET was not handled"], &["SIGABRT"]);
+    let user = log(fault, "\n   at Interop+User32.DispatchMessageW(MSG ByRef)");
+    check(&user, Cause::Unknown, &["Attempted to read memory"], &["SIGSEGV"]);
+    let rust = |after: &str| format!("\nthread 'main' has overflowed its stack\n{after}\n");
+    for after in [
+        "error: process didn't exit successfully: `app` (exit code: 0xc00000fd, STATUS_STACK_OVERFLOW)",
+        "error: process didn't exit successfully: `target\\debug\\app.exe`",
+        "note: in C:/src/app",
+    ] {
+        check(&rust(after), Cause::StackOverflow, &["no more room"], &["SIGABRT"]);
+    }
+    let built = format!("     Running `target\\debug\\app.exe`\n{}", rust(""));
+    check(&built, Cause::StackOverflow, &["no more room"], &["SIGABRT"]);
+    let end = "fatal runtime error: stack overflow\nsee http://a.b/ or a.execute()";
+    check(&rust(end), Cause::StackOverflow, &["ended by SIGABRT"], &[]);
+    let mingw = "terminate called after throwing an instance of 'std::bad_alloc'\n  what():  std::bad_alloc\n\nThis application has requested the Runtime to terminate it in an unusual way.\n";
+    check(mingw, Cause::Abort, &["exception was not caught"], &["SIGABRT"]);
+    let asan = "==7==ERROR: AddressSanitizer: stack-overflow on address 0x10 (pc 0x7 bp 0x1 sp 0x2 T0)\n    #0 0x7ff7 in f C:\\src\\a.c:4\n";
+    check(asan, Cause::StackOverflow, &["no more room"], &["SIGSEGV"]);
 }
