@@ -6,6 +6,7 @@ mod coredump;
 mod debugger;
 mod frame;
 pub(crate) mod functions;
+pub(crate) mod glibc;
 mod go;
 mod handler;
 mod handler_frames;

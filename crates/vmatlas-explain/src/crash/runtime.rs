@@ -7,6 +7,7 @@
 //! CPython 3.8 to 3.13: Modules/faulthandler.c; Ruby 2.5 to 3.4: error.c, vm_dump.c; V8 of Node 12
 //! to 24: src/base/logging.cc, src/node_errors.cc.
 
+use crate::crash::glibc::is_of_malloc;
 use crate::crash::line::Line;
 use crate::crash::log::{Found, Index, Reader};
 use crate::crash::words::{
@@ -269,24 +270,8 @@ fn dotnet(text: &[u8]) -> Option<i32> {
 
 /// The signal by which glibc ends a program after this message.
 fn glibc(text: &[u8]) -> Option<i32> {
-    let functions = [
-        "free(): ",
-        "malloc(): ",
-        "realloc(): ",
-        "calloc(): ",
-        "memalign: ",
-        "malloc_consolidate(): ",
-        "munmap_chunk(): ",
-        "mremap_chunk(): ",
-        "tcache_thread_shutdown(): ",
-        "double free or corruption (",
-        "corrupted size vs. prev_size",
-        "corrupted double-linked list",
-        "invalid fastbin entry (free)",
-    ];
-    if functions.iter().any(|name| text.starts_with(name.as_bytes())) {
-        // Prose may begin the same way; the messages of glibc are short.
-        return (text.len() < 80).then_some(SIGABRT);
+    if is_of_malloc(text) {
+        return Some(SIGABRT);
     }
     if let Some(rest) = after(text, "*** ") {
         // Before glibc 2.26: `*** glibc detected *** PROGRAM: double free …: 0x… ***`.

@@ -14,6 +14,9 @@ pub(super) const DELETED_VIRTUAL: &str = "A deleted virtual function was called.
 const UNCAUGHT: &str = "A C++ exception was not caught, or was thrown where none may be.";
 pub(super) const WITHOUT_EXCEPTION: &str = "std::terminate ended the program without an exception, \
     as it does where a C++ thread is destroyed that can still be joined.";
+const THROWN: &str = "The program ended itself while a C++ exception was being thrown: nothing \
+    caught it, or none may be thrown there, or the unwinder failed, as it does without the unwind \
+    tables of a function.";
 const RETHROWN: &str = "A C++ exception was thrown again and not caught, or was thrown again where \
     none may be, or there was none to throw again.";
 const NOEXCEPT: &str = "A C++ exception was thrown where none may be (noexcept, or a destructor).";
@@ -24,8 +27,11 @@ const TERMINATED: &str = "std::terminate ended the program: a C++ exception was 
 /// longjmp(3) with _FORTIFY_SOURCE.
 pub(super) const JUMP: &str = "A jump (longjmp) was to lead to a frame that the stack does not have: \
     the function that called setjmp has returned, or its frame is on another stack.";
-const RUST_PANIC: &str = "A Rust program panicked, and that ended it (panic=abort, a panic within \
-    a panic, or its own panic hook).";
+const RUST_PANIC: &str = "A Rust program panicked, and that ended it (as with panic=abort, a panic \
+    within a panic, or its own panic hook).";
+const RUST_NO_UNWIND: &str = "A Rust program panicked in a way that does not unwind, as if a panic \
+    reaches a function that may not unwind (extern \"C\"), a destructor panics during another panic, \
+    or a check of unsafe code fails.";
 const RUST_MEMORY: &str = "A Rust program could not get the memory that it asked for.";
 const SCUDO_HEAP: &str =
     "The allocator found the heap corrupted, or was given an address that is no block of it.";
@@ -35,7 +41,7 @@ const ASAN: &str =
 
 /// Functions on the stack that identify an abort, most reliable first; [`is_called`] defines the
 /// patterns.
-const ABORTS: [(&str, Cause, &str); 39] = [
+const ABORTS: [(&str, Cause, &str); 42] = [
     (
         "__stack_chk_fail*",
         Cause::CorruptMemory,
@@ -87,13 +93,12 @@ const ABORTS: [(&str, Cause, &str); 39] = [
     ("__cxa_rethrow*", Cause::Abort, RETHROWN),
     ("std::terminate*", Cause::Abort, TERMINATED),
     ("__gnu_cxx::__verbose_terminate_handler*", Cause::Abort, TERMINATED),
+    ("core::panicking::panic_nounwind*", Cause::Abort, RUST_NO_UNWIND),
+    ("core::panicking::panic_no_unwind*", Cause::Abort, RUST_NO_UNWIND),
+    ("core::panicking::panic_cannot_unwind*", Cause::Abort, RUST_NO_UNWIND),
+    ("core::panicking::panic_in_cleanup*", Cause::Abort, RUST_NO_UNWIND),
     ("std::panicking::panic_with_hook*", Cause::Abort, RUST_PANIC),
     ("std::panicking::rust_panic_with_hook*", Cause::Abort, RUST_PANIC),
-    (
-        "core::panicking::panic_nounwind*",
-        Cause::Abort,
-        "A Rust program panicked where it may not unwind.",
-    ),
     ("std::alloc::rust_oom*", Cause::OutOfMemory, RUST_MEMORY),
     ("alloc::alloc::handle_alloc_error*", Cause::OutOfMemory, RUST_MEMORY),
     ("std::process::abort*", Cause::Abort, "A Rust program called std::process::abort."),
@@ -124,6 +129,10 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Conclusion {
     let function = |pattern: &str| functions().find(|name| is_called(name, pattern));
     let found = ABORTS.iter().find_map(|rule| Some((rule, function(rule.0)?)));
     if let Some(((_, cause, sentence), name)) = found {
+        if [UNCAUGHT, RETHROWN].contains(sentence) && !terminates(evidence) {
+            let because = format!("{name} is on the stack");
+            return Conclusion::new(*cause, Confidence::Likely, THROWN, because);
+        }
         let mut sentence = (*sentence).to_owned();
         if *cause == Cause::StackOverflow
             && let Some(recursion) = stack::recursion(evidence)
@@ -176,6 +185,15 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Conclusion {
             _ => "the signal is SIGABRT",
         },
     )
+}
+
+/// Whether a function that throws an exception has called std::terminate. The unwinder ends a program
+/// by itself if it fails.
+fn terminates(evidence: &Evidence<'_>) -> bool {
+    let throws = |name: &str| is_called(name, "__cxa_throw*") || is_called(name, "__cxa_rethrow*");
+    let frames = native_frames(evidence.crash).iter().map(|frame| &*frame.function);
+    let mut inside = frames.take_while(|name| !throws(name));
+    inside.any(|name| name.contains("terminate") || name.contains("failed_throw"))
 }
 
 /// Whether another process may have sent the signal: the source has no `si_code`, a named function

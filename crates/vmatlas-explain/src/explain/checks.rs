@@ -46,6 +46,21 @@ const WRITE_TO_MINUS_ONE: [&str; 4] =
     ["_serverAssert", "_serverPanic", "_redisAssert", "_redisPanic"];
 /// Those that end the program because memory is exhausted.
 const EXHAUSTED: [&str; 2] = ["mozalloc_handle_oom", "v8::base::FatalOOM"];
+/// Functions for the same reason that call one of the others, of Chromium, V8 and Mozilla.
+const CALL_AS_EXHAUSTED: [&str; 12] = [
+    EXHAUSTED[0],
+    EXHAUSTED[1],
+    "OnNoMemoryInternal",
+    "OnNoMemory",
+    "TerminateBecauseOutOfMemory",
+    "PartitionOutOfMemory*",
+    "ReportV8OOMError",
+    "FatalProcessOutOfMemory",
+    "FatalOOM",
+    "AutoEnterOOMUnsafeRegion::crash",
+    "AutoEnterOOMUnsafeRegion::crash_impl",
+    "NS_ABORT_OOM",
+];
 /// The address to which WTFCrash of WebKit writes.
 const WEBKIT_CRASH: u64 = 0xbbad_beef;
 /// The address to which abort(3) and the allocator of Android's C library write before Android 5.0
@@ -87,8 +102,12 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
         return None;
     }
     let mut all = evidence.functions.iter().take(INNERMOST);
-    let (cause, sentence) = if all.any(|name| is_one_of(name, &EXHAUSTED)) {
-        (Cause::OutOfMemory, "The program ended itself on purpose because memory was exhausted.")
+    let (cause, sentence) = if all.any(|name| is_one_of(name, &CALL_AS_EXHAUSTED)) {
+        (
+            Cause::OutOfMemory,
+            "The program ended itself on purpose because memory was exhausted, or a limit on it was \
+             reached.",
+        )
     } else {
         (Cause::Abort, SENTENCE)
     };

@@ -2,6 +2,7 @@
 
 use super::aborts::{DELETED_VIRTUAL, JUMP, PURE_VIRTUAL, WITHOUT_EXCEPTION};
 use super::{Cause, Conclusion, Evidence};
+use crate::crash::glibc::{MALLOC_MESSAGES, ends_message};
 use crate::crash::{Crash, CrashSource};
 use crate::label::Confidence;
 use Writer::{Android, CLibrary, Cpp, DotNet, Go, Java, Kernel, Rust, Sanitizer, V8};
@@ -58,7 +59,7 @@ impl Writer {
 }
 
 /// A cause, the words by which a writer names it, and the conclusion. Words after `^` stand at the
-/// start of a line, those after a further `*` anywhere behind.
+/// start of a line, those after a further `*` anywhere behind, and nothing but an address follows `$`.
 struct Rule {
     writers: &'static [Writer],
     words: &'static [&'static str],
@@ -83,11 +84,20 @@ impl Rule {
 
     fn matches(&self, writer: Writer, line: &str) -> bool {
         self.writers.contains(&writer)
-            && self.words.iter().any(|word| match word.strip_prefix('^') {
-                Some(start) => begins_with(without_program(line), start),
-                None => line.contains(word),
+            && self.words.iter().any(|word| {
+                match (word.strip_prefix('^'), word.strip_suffix('$')) {
+                    (Some(start), None) => begins_with(without_program(line), start),
+                    (Some(start), Some(_)) => is_whole(without_program(line), start),
+                    (None, _) => line.contains(word),
+                }
             })
     }
+}
+
+/// Whether a line is a message of glibc's allocator, which ends with `$`.
+fn is_whole(line: &str, message: &str) -> bool {
+    let rest = line.strip_prefix(message.trim_end_matches('$'));
+    rest.is_some_and(|rest| ends_message(rest.as_bytes()))
 }
 
 /// Whether a line begins with words; those after `*` stand anywhere behind.
@@ -171,7 +181,12 @@ const REPORTS: [Rule; 54] = [
         "The heap is corrupted, because something was written beyond a block; or a block was freed \
          twice, or an address that is no block.",
     ),
-    rule(&[Android, CLibrary], &["^free(): double free"], Cause::CorruptMemory, TWICE),
+    rule(
+        &[Android, CLibrary],
+        &["^free(): double free detected in tcache 2$"],
+        Cause::CorruptMemory,
+        TWICE,
+    ),
     rule(&[Sanitizer], &["double-free"], Cause::CorruptMemory, TWICE),
     rule(
         &[Sanitizer],
@@ -229,19 +244,7 @@ const REPORTS: [Rule; 54] = [
     rule(&[CLibrary], &["*** longjmp causes uninitialized stack frame ***"], Cause::Abort, JUMP),
     rule(
         &[Android, CLibrary],
-        &[
-            "^free(): ",
-            "^malloc(): ",
-            "^calloc(): ",
-            "^realloc(): ",
-            "^munmap_chunk(): ",
-            "^mremap_chunk(): ",
-            "^malloc_consolidate(): ",
-            "^tcache_thread_shutdown(): ",
-            "^corrupted size vs. prev_size",
-            "^corrupted double-linked list",
-            "^invalid fastbin entry (free)",
-        ],
+        &MALLOC_MESSAGES,
         Cause::CorruptMemory,
         HEAP,
     ),
@@ -507,16 +510,25 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
     let memory = first.lines().find_map(|line| line.strip_prefix("Memory: "));
     let memory = memory.filter(|_| rule.cause == Cause::OutOfMemory);
     let memory = memory.map(|found| format!(" The log gives the memory as: {found}."));
-    // A deferred function that recovers may log the panic and its stack.
-    let logs_stack = |name: &String| name.starts_with("runtime/debug.");
-    let sentence = match rule.sentence {
-        GO_PANIC if evidence.functions.iter().any(logs_stack) => {
-            "A Go program panicked. Its own code logged that, and may have recovered."
-        }
-        sentence => sentence,
+    let (sentence, confidence) = match rule.sentence {
+        GO_PANIC if may_be_recovered(evidence, first) => (
+            "A Go program panicked. Its own code logged that, and may have recovered.",
+            Confidence::Guess,
+        ),
+        sentence => (sentence, rule.confidence),
     };
     let sentence = format!("{sentence}{}", memory.unwrap_or_default());
-    Some(Conclusion::new(rule.cause, rule.confidence, sentence, format!("{who}: {line}")))
+    Some(Conclusion::new(rule.cause, confidence, sentence, format!("{who}: {line}")))
+}
+
+/// Whether a deferred function of a Go program may have recovered a panic and logged the panic and
+/// its stack. The runtime prints a second panic if a deferred function panics.
+fn may_be_recovered(evidence: &Evidence<'_>, said: &str) -> bool {
+    let functions = &evidence.functions;
+    let is_second = said.contains("\tpanic: ") || said.contains("[recovered, repanicked]");
+    let is_deferred =
+        functions.iter().skip(1).any(|name| name == "panic" || name == "runtime.gopanic");
+    functions.iter().any(|name| name.starts_with("runtime/debug.")) || is_deferred && !is_second
 }
 
 /// Whether the source is the report of a runtime about an error that it found itself, and not about

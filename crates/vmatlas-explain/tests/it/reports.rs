@@ -603,6 +603,47 @@ fn a_panic_that_the_program_logs_may_be_recovered() {
     let not = ["nothing recovered"];
     check(&log(recovered), Cause::Abort, &["A Go program panicked", "may have recovered"], &not);
     check(&log(""), Cause::Abort, &["A Go program panicked, and nothing recovered it"], &[]);
+    // The function that logs the stack was called by the panic.
+    let deferred = "main.f.func1()\n\t/src/main.go:9 +0x65\npanic({0x48a120, 0x4b8e78})\n\t/go/src/runtime/panic.go:884 +0x212\n";
+    check(&log(deferred), Cause::Abort, &["may have recovered"], &not);
+    // A second panic in a deferred function is one that the runtime reports.
+    let second = log(deferred).replace("boom\n", "boom\n\tpanic: again\n");
+    check(&second, Cause::Abort, &["nothing recovered"], &[]);
+    let again = log(deferred).replace("boom\n", "boom [recovered, repanicked]\n");
+    check(&again, Cause::Abort, &["nothing recovered"], &[]);
+    let panic = &log("panic({0x48a120, 0x4b8e78})\n\t/go/src/runtime/panic.go:884 +0x212\n");
+    check(panic, Cause::Abort, &["nothing recovered"], &[]);
+}
+
+/// Programs name the function that failed before their own words, as perror(3) does.
+#[test]
+fn only_words_of_the_c_library_are_of_its_heap() {
+    for text in [
+        "malloc(): Cannot allocate memory",
+        "realloc(): out of memory (1048576 bytes)",
+        "calloc(): Resource temporarily unavailable",
+        "free(): called on NULL pointer, ignoring",
+        "free(): invalid pointer passed",
+        "malloc(): invalid size requested",
+        "malloc(): returned NULL",
+        "memalign: Cannot allocate memory",
+        "corrupted size vs. prev_size of the table",
+    ] {
+        assert!(read_log(text.as_bytes()).is_empty(), "{text}");
+        let android = format!(
+            "pid: 8843, tid: 17348, name: ui  >>> app <<<\nsignal 6 (SIGABRT), code -1 (SI_QUEUE), fault addr --------\nAbort message: '{text}'\n"
+        );
+        check(&android, Cause::Abort, &["SIGABRT"], &["is corrupted", "is no block"]);
+    }
+    for text in [
+        "free(): invalid pointer",
+        "malloc(): memory corruption: 0x00000000012f0010",
+        "malloc(): unaligned fastbin chunk detected 3",
+        "corrupted size vs. prev_size while consolidating",
+        "double free or corruption (!prev)",
+    ] {
+        check(text, Cause::CorruptMemory, &["SIGABRT", "heap is corrupted"], &[]);
+    }
 }
 
 #[test]

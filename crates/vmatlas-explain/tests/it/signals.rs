@@ -94,8 +94,6 @@ fn functions_on_the_stack_identify_an_abort() {
     aborted("__asan::ReportGenericError(int)", Cause::CorruptMemory, "found a bad access");
     aborted("__asan::ReportOutOfMemory(int)", Cause::Abort, "AddressSanitizer found an error");
     aborted("__ubsan_handle_add_overflow_abort", Cause::Abort, "A check of Undefined");
-    aborted("__cxa_rethrow", Cause::Abort, "there was none to throw again");
-    aborted("__cxa_throw", Cause::Abort, "A C++ exception was not caught");
     aborted("std::panicking::rust_panic_with_hook", Cause::Abort, "its own panic hook");
     aborted("std::process::abort", Cause::Abort, "called std::process::abort");
     aborted("std::alloc::rust_oom", Cause::OutOfMemory, "could not get the memory");
@@ -113,6 +111,65 @@ fn functions_on_the_stack_identify_an_abort() {
     }
     let memory = ["abort", "std::process::abort", "std::alloc::rust_oom", "main"];
     assert_eq!(explained(&core(6, &memory)).cause, Cause::OutOfMemory);
+}
+
+/// The unwinder ends the program by itself if it cannot unwind, whatever would catch the exception.
+#[test]
+fn an_exception_is_not_caught_if_std_terminate_says_so() {
+    let found = |inside: &[&str], throws: &str| {
+        let outside = [throws, "parse", "main"];
+        let frames = [&["raise", "abort"], inside, &outside].concat();
+        explained(&core(6, &frames))
+    };
+    let terminates = ["__gnu_cxx::__verbose_terminate_handler()", "std::terminate()"];
+    for inside in [&terminates[..], &terminates[1..], &["__cxxabiv1::__terminate(void (*)())"]] {
+        let thrown = found(inside, "__cxa_throw");
+        assert!(thrown.conclusion.starts_with("A C++ exception was not caught"), "{thrown:?}");
+        assert_eq!(thrown.confidence, Confidence::Certain);
+        let again = found(inside, "__cxa_rethrow");
+        assert!(again.conclusion.contains("there was none to throw again"), "{again:?}");
+    }
+    let unwinder = ["uw_init_context_1[cold]", "_Unwind_RaiseException"];
+    for inside in [&unwinder[..], &unwinder[1..], &[]] {
+        for throws in ["__cxa_throw", "__cxa_rethrow"] {
+            let thrown = found(inside, throws);
+            assert!(thrown.conclusion.contains("or the unwinder failed"), "{thrown:?}");
+            assert_eq!((thrown.cause, thrown.confidence), (Cause::Abort, Confidence::Likely));
+        }
+    }
+}
+
+#[test]
+fn panics_of_rust_that_do_not_unwind() {
+    let end = ["raise", "abort", "std::process::abort", "std::panicking::panic_with_hook"];
+    let found = |frames: &[&str]| explained(&core(6, &[&end[..], frames, &["main"]].concat()));
+    for frames in [
+        &["core::panicking::panic_nounwind_fmt", "core::panicking::panic_nounwind"][..],
+        &["core::panicking::panic_nounwind_fmt", "core::panicking::panic_cannot_unwind"],
+        &["core::panicking::panic_cannot_unwind"],
+        &["core::panicking::panic_no_unwind"],
+    ] {
+        let found = found(frames).conclusion;
+        assert!(found.contains("in a way that does not unwind"), "{found}");
+    }
+    let panic = found(&["core::panicking::panic_fmt"]).conclusion;
+    assert!(panic.contains("as with panic=abort"), "{panic}");
+}
+
+#[test]
+fn checks_fail_because_memory_is_exhausted() {
+    for (signal, frames) in [
+        (5, &["base::ImmediateCrash()", "partition_alloc::internal::OnNoMemoryInternal"][..]),
+        (5, &["v8::base::OS::Abort()", "V8_Fatal", "v8::internal::V8::FatalProcessOutOfMemory"]),
+        (11, &["MOZ_CrashSequence", "MOZ_Crash", "js::AutoEnterOOMUnsafeRegion::crash_impl"]),
+        (11, &["MOZ_Crash", "NS_ABORT_OOM"]),
+    ] {
+        let found = explained(&core(signal, &[frames, &["work", "main"]].concat()));
+        assert_eq!(found.cause, Cause::OutOfMemory, "{found:?}");
+        assert!(found.conclusion.contains("exhausted, or a limit"), "{found:?}");
+    }
+    let check = explained(&core(5, &["base::ImmediateCrash()", "RoomOnNoMemory", "main"]));
+    assert_eq!(check.cause, Cause::Abort, "{check:?}");
 }
 
 #[test]
