@@ -36,13 +36,23 @@ pub(super) struct KernelLog {
     since: u32,
     /// Whether lines with its registers may follow.
     registers: bool,
+    /// The line that says that an operator asked the kernel to end a process.
+    asked: Option<String>,
 }
 
 impl Reader for KernelLog {
     fn line(&mut self, line: &Line<'_>, found: &mut Found) {
         let text = line.text;
         self.since = self.since.saturating_add(1);
-        if let Some(first) = first_line(text) {
+        if let Some(is_asked) = begins_killing(text) {
+            self.asked = is_asked.then(|| string(text));
+        }
+        if let Some(mut first) = first_line(text) {
+            let is_killed = first.crash.signal == Some(SIGKILL);
+            if let Some(asked) = self.asked.take_if(|_| is_killed) {
+                let said = first.crash.message.unwrap_or_default();
+                first.crash.message = Some(format!("{asked}\n{said}"));
+            }
             let expects_code = first.expects_code;
             self.last = found.add(line, first.crash);
             self.without_code = if expects_code { self.without_code + 1 } else { 0 };
@@ -257,6 +267,17 @@ fn trap(text: &[u8]) -> Option<Crash> {
     });
     take_mapping(&mut crash, error.unwrap_or(rest));
     Some(crash)
+}
+
+/// Whether a line begins the search for a process to end, and an operator asked for it:
+/// `sysrq: Manual OOM execution`, or `kworker/0:1 invoked oom-killer: gfp_mask=…, order=-1, …`.
+fn begins_killing(text: &[u8]) -> Option<bool> {
+    let after_name = || after(text, " invoked oom-killer: ").map(|rest| after(rest, " order=-1,"));
+    let is_sysrq = |text: &[u8]| text.starts_with(b"sysrq: ") || text.starts_with(b"SysRq : ");
+    match split(text, "Manual OOM execution") {
+        Some((before, rest)) if rest.is_empty() && is_sysrq(before) => Some(true),
+        _ => after_name().map(|order| order.is_some()),
+    }
 }
 
 /// Parses `Out of memory: Killed process 123 (name) total-vm:…`. Old kernels print nothing before

@@ -308,17 +308,26 @@ fn no_address(evidence: &Evidence<'_>) -> Option<Conclusion> {
              known",
         ));
     }
+    // Another instruction asks for no alignment.
+    let others = match instruction.map(|found| found.alignment) {
+        Some(None) => " The registers would show it.",
+        _ => {
+            " Otherwise it was not aligned as the instruction asks, or only the kernel may execute \
+             that instruction. The registers and the instruction would show it."
+        }
+    };
     silent.then(|| {
         Conclusion::new(
             Cause::NonCanonical,
-            if high() { Confidence::Likely } else { Confidence::Guess },
-            "Most likely the address was not canonical, so it was no address at all: the pointer was \
-             overwritten or never set. The registers would show it.",
+            Confidence::Guess,
+            format!(
+                "Most likely the address was not canonical, so it was no address at all: the \
+                 pointer was overwritten or never set.{others}"
+            ),
             if high() {
-                "AddressSanitizer says that the address is a high value"
+                "AddressSanitizer says so of every fault without an address"
             } else {
-                "a general protection fault has no address, and mostly comes from such pointers; \
-                 privileged instructions and operands that are not aligned have it too"
+                "a general protection fault has no address, and mostly comes from such pointers"
             },
         )
     })

@@ -2,7 +2,7 @@
 
 use super::fault::register;
 use super::instruction::{self, InstructionKind, MemoryOperand, RegisterValue};
-use super::{Cause, Conclusion, Evidence, Fault, pointer, words};
+use super::{Cause, Conclusion, Evidence, Fault, access, pointer, words};
 use crate::beyond::is_canonical;
 use crate::crash::{Access, Crash, CrashSource, Machine};
 use crate::label::Confidence;
@@ -19,7 +19,7 @@ pub(super) fn null(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> 
     if let Some(before) = before_null(evidence, address) {
         return Some(before);
     }
-    if address >= NULL_PAGES {
+    if address >= NULL_PAGES || access::is_mapped(evidence, address) {
         return None;
     }
     let fault = &evidence.fault;

@@ -133,7 +133,25 @@ const NULL: &str = "The pointer is null.";
 const GO_PANIC: &str = "A Go program panicked, and nothing recovered it.";
 
 /// The first match counts.
-const REPORTS: [Rule; 54] = [
+const REPORTS: [Rule; 56] = [
+    // The text of the exception follows.
+    rule(
+        &[Android],
+        &[
+            "^terminate called after",
+            "^terminating due to uncaught",
+            "^terminating with uncaught",
+            "^libc++abi: terminating",
+        ],
+        Cause::Abort,
+        TERMINATED_WITH_EXCEPTION,
+    ),
+    rule(
+        &[Kernel],
+        &["Manual OOM execution", " order=-1,"],
+        Cause::SentSignal,
+        "The kernel was asked to end the process that uses the most memory (SysRq, the key f).",
+    ),
     rule(
         &[Sanitizer],
         &["use-after-free", "use-after-return", "use-after-scope"],
@@ -452,11 +470,18 @@ fn tag_mismatch(evidence: &Evidence<'_>) -> Option<Conclusion> {
     let found = |cause, confidence, sentence: &str, line: &str| {
         Some(Conclusion::new(cause, confidence, sentence, format!("the report says: {line}")))
     };
-    let sides = [" after ", " before ", " to the right of ", " to the left of ", "overflow"];
-    if let Some(line) = line(&["freed by thread"]) {
+    let sides = [" after ", " before ", " to the right of ", " to the left of "];
+    let is_beside =
+        |line: &&str| line.contains(" is located ") && sides.iter().any(|side| line.contains(side));
+    let (freed, beyond) = (line(&["freed by thread"]), said.lines().find(is_beside));
+    if let (Some(_), Some(beyond)) = (freed, beyond) {
+        let sentence = "An access went beyond the bounds of an object, or memory was used after it \
+                        was freed: the report gives both as possible.";
+        found(Cause::MemoryTag, Confidence::Certain, sentence, beyond)
+    } else if let Some(line) = freed {
         let sentence = "Memory was used after it was freed.";
         found(Cause::UseAfterFree, Confidence::Certain, sentence, line)
-    } else if let Some(line) = line(&sides) {
+    } else if let Some(line) = beyond {
         let sentence = "An access went beyond the bounds of an object.";
         found(Cause::OutOfBounds, Confidence::Likely, sentence, line)
     } else {

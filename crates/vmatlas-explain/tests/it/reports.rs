@@ -2,7 +2,7 @@
 
 use vmatlas_explain::crash::{Unread, read_log, unread};
 use vmatlas_explain::explain::{Cause, Evidence, Fault, explain};
-use vmatlas_explain::label::{Facts, Labels};
+use vmatlas_explain::label::{Confidence, Facts, Labels};
 
 /// Explains the only crash of a log. The paragraph must have some words and must not have others.
 #[track_caller]
@@ -298,6 +298,86 @@ fn reports_are_quoted_where_they_give_the_reason() {
 }
 
 #[test]
+fn hwasan_may_give_two_causes() {
+    let log = |causes: &str| {
+        format!(
+            "==5==ERROR: HWAddressSanitizer: tag-mismatch on address 0x0040e1287be0 at pc 0x007618899e7c\nREAD of size 8 at 0x0040e1287be0 tags: 0f/47 (ptr/mem) in thread T31\n    #0 0x7618899e78 in get q.c:3:3\n\n{causes}"
+        )
+    };
+    let beyond = "0x0040e1287be0 is located 16 bytes after a 80-byte region [0x0040e1287b80,0x0040e1287bd0)\nallocated by thread T0 here:\n    #0 0x761a68a9dc in malloc\n";
+    let freed = "Potential Cause: use-after-free\n0x0040e1287be0 is located 96 bytes inside a 112-byte region [0x0040e1287b80,0x0040e1287bf0)\nfreed by thread T0 here:\n    #0 0x761a68a9dc in overflow\n";
+    let both = format!("Cause: heap-buffer-overflow\n{beyond}{freed}");
+    check(&log(&both), Cause::MemoryTag, &["beyond the bounds", "or memory was used after"], &[]);
+    check(&log(freed), Cause::UseAfterFree, &["used after it was freed"], &["bounds"]);
+    check(&log(beyond), Cause::OutOfBounds, &["beyond the bounds"], &["freed"]);
+}
+
+#[test]
+fn the_text_of_an_exception_names_no_cause() {
+    let android = |message: &str| {
+        format!(
+            "pid: 1733, tid: 1740, name: worker  >>> app <<<\nsignal 6 (SIGABRT), code -1 (SI_QUEUE), fault addr --------\nAbort message: '{message}'\n"
+        )
+    };
+    for start in ["terminating due to", "libc++abi: terminating due to", "terminating with"] {
+        for text in ["assertion failed: n > 0", "Check failed: n", "pure virtual method called"] {
+            let message = format!("{start} uncaught exception of type std::runtime_error: {text}");
+            let not = ["assertion of the program", "check of the program", "virtual function"];
+            check(&android(&message), Cause::Abort, &["A C++ exception was not caught"], &not);
+        }
+    }
+    let asserts = android("assertion failed: n > 0");
+    check(&asserts, Cause::Abort, &["An assertion of the program failed"], &[]);
+}
+
+#[test]
+fn an_operator_may_have_a_process_killed() {
+    let log = |before: &str, order: &str| {
+        format!(
+            "{before}[ 1234.567990] kworker/0:1 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order={order}, oom_score_adj=0\n[ 1234.568990] Tasks state (memory values in pages):\n[ 1234.569990] Out of memory: Killed process 5142 (app) total-vm:4194304kB, anon-rss:1048576kB, file-rss:0kB, shmem-rss:0kB, UID:1000 pgtables:2100kB oom_score_adj:0\n"
+        )
+    };
+    let words = &["SIGKILL", "was asked to end the process"];
+    let sysrq = "[ 1234.567890] sysrq: Manual OOM execution\n";
+    check(&log(sysrq, "-1"), Cause::SentSignal, words, &["exhausted"]);
+    check(&log("", "-1"), Cause::SentSignal, words, &["exhausted"]);
+    check(&log("", "0"), Cause::OutOfMemory, &["exhausted"], &["asked"]);
+    // Nothing was killed then.
+    check(&log(sysrq, "0"), Cause::OutOfMemory, &["exhausted"], &["asked"]);
+    let twice = format!("{}{}", log(sysrq, "-1"), log("", "0").replace("5142", "5143"));
+    let [asked, other] = read_log(twice.as_bytes()).try_into().unwrap();
+    assert!(asked.message.unwrap().contains("order=-1,"));
+    assert!(other.message.unwrap().starts_with("Out of memory: "));
+}
+
+#[test]
+fn a_mapping_that_refuses_an_access_is_no_null_pointer() {
+    let arm = |code: &str| {
+        format!(
+            "[   62.131415] app: unhandled page fault (11) at 0x00008123, code {code}\n[   62.131530] PC is at 0x8a34\n[   62.131550] pc : [<00008a34>]    lr : [<00008a20>]    psr: 60000010\n"
+        )
+    };
+    for code in ["0x80f", "0x80d", "0xa0f"] {
+        let not = ["null", "othing is mapped"];
+        check(&arm(code), Cause::WriteToReadOnly, &["may not be written"], &not);
+    }
+    for code in ["0x817", "0x805", "0xa07"] {
+        check(&arm(code), Cause::NullPointer, &["is null, most likely"], &[]);
+    }
+}
+
+#[test]
+fn a_high_value_may_be_an_address_that_is_not_aligned() {
+    let asan = "==7==ERROR: AddressSanitizer: SEGV on unknown address (pc 0x5605c6795274 bp 0x7fffa6752b60 sp 0x7fffa6752af0 T0)\n==7==The signal is caused by a READ memory access.\n==7==Hint: this fault was caused by a dereference of a high value address (see register values below).\n    #0 0x5605c6795274 in _mm_load_ps xmmintrin.h:927\n";
+    let [crash] = read_log(asan.as_bytes()).try_into().unwrap();
+    let facts = Facts::default();
+    let labels = Labels::read(&crash.maps, &facts, None);
+    let found = explain(&Evidence::new(&crash, &facts, &labels));
+    assert_eq!((found.cause, found.confidence), (Cause::NonCanonical, Confidence::Guess));
+    assert!(found.paragraph.contains("Otherwise it was not aligned"), "{found:?}");
+}
+
+#[test]
 fn the_frames_of_handlers_are_not_the_place() {
     let gdb = "Core was generated by `./app -d'.\nProgram terminated with signal SIGABRT, Aborted.\n#0  __GI_raise (sig=sig@entry=6) at raise.c:50\n#1  0x00007ffff7a22859 in __GI_abort () at abort.c:79\n#2  0x00005555555551a2 in on_segv (n=11) at h.c:4\n#3  <signal handler called>\n#4  0x0000555555555189 in work (p=0x0) at w.c:5\n";
     check(gdb, Cause::Unknown, &["A signal came in work", "by SIGABRT"], &[ABORTED, "on_segv"]);
@@ -470,8 +550,10 @@ fn only_files_end() {
     };
     let not = ["end of its file", "was cut"];
     for memory in ["[heap]", "[anon:dalvik-main space]", ""] {
-        of(memory, Cause::MemoryFailure, &["no huge page was left, or a userfaultfd"], &not);
+        of(memory, Cause::MemoryFailure, &["back from swap, or a userfaultfd"], &not);
     }
+    let huge = ["no huge page was left, or a userfaultfd"];
+    of("/anon_hugepage (deleted)", Cause::MemoryFailure, &huge, &not);
     for device in ["/dev/dri/renderD128", "/dev/kgsl-3d0", "[vvar]"] {
         of(device, Cause::MemoryFailure, &["device or the part of the kernel"], &not);
     }

@@ -217,11 +217,17 @@ fn arm(text: &[u8]) -> Option<Crash> {
         (false, true) => Access::Write,
         (false, false) => Access::Read,
     };
+    // With the long format of page tables (LPAE), bit 9 is set.
+    let is_permission = match status & (1 << 9) != 0 {
+        true => status & 0x3c == 0x0c,
+        false => status & 0x40d == 0x00d,
+    };
     Some(Crash {
         source: CrashSource::KernelLog,
         comm: Some(comm.to_owned()),
         signal: leading_signed(rest),
         address: hex_after(rest, ") at "),
+        present: is_permission.then_some(true),
         access: Some(access),
         machine: Some(Machine::Arm),
         ..Crash::default()

@@ -36,8 +36,14 @@ pub(super) fn no_memory(
         | Kind::NamedAnonymous { .. }
         | Kind::Heap
         | Kind::Stack
-        | Kind::ThreadStack { .. }
-        | Kind::HugeAnonymous => {
+        | Kind::ThreadStack { .. } => {
+            return failed(
+                "There is no memory behind the address: the page could not be read back from \
+                 swap, or a userfaultfd says so.",
+                "no file is mapped there",
+            );
+        }
+        Kind::HugeAnonymous => {
             return failed(
                 "There is no memory behind the address: no huge page was left, or a userfaultfd \
                  says so.",
