@@ -78,15 +78,28 @@ impl Crash {
     /// handler that called abort(3). A callback of the C library gives the same frames:
     /// pthread_once(3) jumps to a function without a name, which calls it.
     pub(crate) fn possible_handler(&self) -> Option<&str> {
-        let at = unnamed(&self.frames).filter(|_| self.signal == Some(SIGABRT))?;
+        let at = unnamed(&self.frames)
+            .filter(|_| self.signal == Some(SIGABRT) && self.may_be_of_handler())?;
         let aborted = self.frames.get(..at)?.iter().any(aborts);
         self.frames.get(at + 1).filter(|_| aborted).map(|frame| &*frame.function)
+    }
+
+    /// Whether the stack may be that of a handler whose frame has no name: sanitizers, the Java virtual
+    /// machine and debuggerd begin with the frame that the signal interrupted, and gdb names the
+    /// frame of a handler.
+    fn may_be_of_handler(&self) -> bool {
+        match self.source {
+            CrashSource::Runtime => self.has_ended.is_none(),
+            CrashSource::Coredump | CrashSource::Apport | CrashSource::Recording => true,
+            _ => false,
+        }
     }
 
     /// The place of an unnamed frame to which a handler returns. Only a handler sends a fault signal
     /// to its own program, or reports one that the program got.
     fn unnamed(&self) -> Option<usize> {
-        let at = unnamed(&self.frames).filter(|_| self.signal != Some(SIGABRT))?;
+        let at = unnamed(&self.frames)
+            .filter(|_| self.signal != Some(SIGABRT) && self.may_be_of_handler())?;
         let by_handler = match self.source {
             CrashSource::Coredump | CrashSource::Apport | CrashSource::Recording => {
                 self.frames.get(..at)?.iter().any(aborts)

@@ -6,9 +6,12 @@ use memchr::memmem;
 
 /// Words near reports that come from Windows: the message of abort() in its C library, an exit code
 /// that is a status of Windows, programs, and libraries that exist only there.
-const SIGNS: [&str; 11] = [
+const SIGNS: [&str; 14] = [
     "requested the Runtime to terminate it in an unusual way",
     "exit code: 0x",
+    "(0xc0000005",
+    "(0xc00000fd",
+    "(0xc0000409",
     "System.Windows.",
     "MS.Win32.",
     "User32",

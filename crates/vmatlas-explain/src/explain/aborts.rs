@@ -14,9 +14,9 @@ pub(super) const DELETED_VIRTUAL: &str = "A deleted virtual function was called.
 const UNCAUGHT: &str = "A C++ exception was not caught, or was thrown where none may be.";
 pub(super) const WITHOUT_EXCEPTION: &str = "std::terminate ended the program without an exception, \
     as it does where a C++ thread is destroyed that can still be joined.";
-const THROWN: &str = "The program ended itself while a C++ exception was being thrown: nothing \
-    caught it, or none may be thrown there, or the unwinder failed, as it does without the unwind \
-    tables of a function.";
+const THROWN: &str = "The program ended itself while a C++ exception was being thrown";
+const UNWINDER: &str = ": nothing caught it, or none may be thrown there, or the unwinder failed, as \
+    it does without the unwind tables of a function";
 const RETHROWN: &str = "A C++ exception was thrown again and not caught, or was thrown again where \
     none may be, or there was none to throw again.";
 const NOEXCEPT: &str = "A C++ exception was thrown where none may be (noexcept, or a destructor).";
@@ -131,7 +131,10 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Conclusion {
     if let Some(((_, cause, sentence), name)) = found {
         if [UNCAUGHT, RETHROWN].contains(sentence) && !terminates(evidence) {
             let because = format!("{name} is on the stack");
-            return Conclusion::new(*cause, Confidence::Likely, THROWN, because);
+            let unwinds = |name: &str| name.starts_with("_Unwind_") || name.starts_with("uw_");
+            let why = if functions().any(unwinds) { UNWINDER } else { "" };
+            let sentence = format!("{THROWN}{why}.");
+            return Conclusion::new(*cause, Confidence::Likely, sentence, because);
         }
         let mut sentence = (*sentence).to_owned();
         if *cause == Cause::StackOverflow
@@ -170,8 +173,8 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Conclusion {
     };
     let handler = evidence.crash.possible_handler().map(|interrupted| {
         format!(
-            " Perhaps that was in a handler of a signal that came in {interrupted}: a frame \
-             without a name lies between them."
+            " Perhaps that was in a handler of a signal that came in {interrupted}, or in a \
+             callback of pthread_once(3): a frame without a name lies between them."
         )
     });
     Conclusion::new(

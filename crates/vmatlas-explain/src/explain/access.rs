@@ -309,25 +309,24 @@ fn no_address(evidence: &Evidence<'_>) -> Option<Conclusion> {
         ));
     }
     // Another instruction asks for no alignment.
-    let others = match instruction.map(|found| found.alignment) {
-        Some(None) => " The registers would show it.",
-        _ => {
-            " Otherwise it was not aligned as the instruction asks, or only the kernel may execute \
-             that instruction. The registers and the instruction would show it."
-        }
-    };
+    let is_other = instruction.is_some_and(|found| found.alignment.is_none());
     silent.then(|| {
         Conclusion::new(
             Cause::NonCanonical,
             Confidence::Guess,
-            format!(
+            if is_other {
                 "Most likely the address was not canonical, so it was no address at all: the \
-                 pointer was overwritten or never set.{others}"
-            ),
+                 pointer was overwritten or never set. The registers would show it."
+            } else {
+                "The address was not canonical, so no address at all, because the pointer was \
+                 overwritten or never set; or it was not aligned as the instruction asks; or only \
+                 the kernel may execute that instruction. The registers and the instruction would \
+                 show it."
+            },
             if high() {
                 "AddressSanitizer says so of every fault without an address"
             } else {
-                "a general protection fault has no address, and mostly comes from such pointers"
+                "a general protection fault has no address"
             },
         )
     })

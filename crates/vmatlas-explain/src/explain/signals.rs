@@ -385,12 +385,17 @@ fn illegal(evidence: &Evidence<'_>) -> Conclusion {
     }
     if said("FPAC") || arm && checks_signature(text, crash.code) {
         let place = if text.is_empty() { String::new() } else { format!(" {text}") };
+        let branch = if said("FPAC") || crash.code.is_some() {
+            ""
+        } else {
+            " Or an indirect branch went there that may not (BTI)."
+        };
         return Conclusion::new(
             illegal,
             Confidence::Likely,
             format!(
                 "A signed pointer failed its check{place} (pointer authentication): a return \
-                 address or another pointer was overwritten."
+                 address or another pointer was overwritten.{branch}"
             ),
             "the processor refuses an instruction that checks a signature if the signature is wrong",
         );
@@ -443,7 +448,8 @@ fn illegal(evidence: &Evidence<'_>) -> Conclusion {
             illegal,
             Confidence::Guess,
             "The processor refused the instruction, which cannot be decoded here: it is one that \
-             the processor does not have, such as one of SVE or SME, or the bytes are no code.",
+             the processor does not have, such as one of SVE or SME, or an indirect branch went \
+             there that may not (BTI), or the bytes are no code.",
             "the signal is SIGILL, and the bytes cannot be decoded",
         ),
         None if has_code(evidence) => Conclusion::new(
@@ -453,14 +459,24 @@ fn illegal(evidence: &Evidence<'_>) -> Conclusion {
              code was overwritten.",
             "the signal is SIGILL, and the bytes cannot be decoded",
         ),
-        None => Conclusion::new(
-            illegal,
-            Confidence::Guess,
-            "The processor refused the instruction, whose bytes the source does not have: a trap \
-             that compilers and programs put behind a failed check (such as ud2), an instruction \
-             that the processor does not have, or bytes that are no code.",
-            "the signal is SIGILL",
-        ),
+        None => {
+            let of_arm = if arm || crash.machine.is_none() {
+                " On AArch64, an indirect branch that may not go there (BTI) and a signed pointer \
+                 that fails its check are other reasons."
+            } else {
+                ""
+            };
+            Conclusion::new(
+                illegal,
+                Confidence::Guess,
+                format!(
+                    "The processor refused the instruction, whose bytes the source does not have: a \
+                     trap that compilers and programs put behind a failed check (such as ud2), an \
+                     instruction that the processor does not have, or bytes that are no code.{of_arm}"
+                ),
+                "the signal is SIGILL",
+            )
+        }
     }
 }
 
@@ -473,7 +489,9 @@ fn checks_signature(text: &str, code: Option<i32>) -> bool {
     let branches = ["retaa", "retab", "braa", "brab", "blraa", "blrab", "ldraa", "ldrab", "eretaa"];
     let checks =
         mnemonic.starts_with("aut") || branches.iter().any(|branch| mnemonic.starts_with(branch));
-    hints.contains(&mnemonic) || checks && code == Some(ILL_ILLOPN)
+    // An indirect branch that may not go there (BTI) gives ILL_ILLOPC.
+    hints.contains(&mnemonic) && code.is_none_or(|code| code == ILL_ILLOPN)
+        || checks && code == Some(ILL_ILLOPN)
 }
 
 /// Whether the bytes at the instruction pointer are known, and could be decoded if they were an

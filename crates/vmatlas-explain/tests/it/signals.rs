@@ -133,7 +133,10 @@ fn an_exception_is_not_caught_if_std_terminate_says_so() {
     for inside in [&unwinder[..], &unwinder[1..], &[]] {
         for throws in ["__cxa_throw", "__cxa_rethrow"] {
             let thrown = found(inside, throws);
-            assert!(thrown.conclusion.contains("or the unwinder failed"), "{thrown:?}");
+            let starts = "The program ended itself while a C++ exception was being thrown";
+            assert!(thrown.conclusion.starts_with(starts), "{thrown:?}");
+            let unwinds = thrown.conclusion.contains("or the unwinder failed");
+            assert_eq!(unwinds, inside.contains(&"_Unwind_RaiseException"), "{thrown:?}");
             assert_eq!((thrown.cause, thrown.confidence), (Cause::Abort, Confidence::Likely));
         }
     }
@@ -342,12 +345,18 @@ fn instructions_of_aarch64_that_are_refused() {
     let zero = has(0, 1, "executed bytes are 0");
     assert_eq!(zero.confidence, Confidence::Likely);
     has(0x0000_c11f, 1, "compilers put where control must not come");
-    // autiasp; retaa; retaa on a processor that may lack it.
-    has(0xd503_23bf, 1, "signed pointer failed");
+    // autiasp; autiasp where a branch may not go; retaa; retaa on a processor that may lack it.
+    has(0xd503_23bf, 2, "signed pointer failed");
+    has(0xd503_23bf, 1, "(BTI)");
     has(0xd65f_0bff, 2, "signed pointer failed");
     has(0xd65f_0bff, 1, "does not have it");
     // Any instruction that is no landing pad.
     has(0xa9bf_7bfd, 1, "(BTI)");
+    has(0x2518_e3e0, 1, "(BTI)");
+    let log = "*** *** *** *** *** *** *** *** *** *** *** *** *** *** *** ***\nBuild fingerprint: 'x'\nABI: 'arm64'\npid: 7, tid: 7, name: app  >>> app <<<\nsignal 4 (SIGILL), code 1 (ILL_ILLOPC), fault addr 0x7f00006001\nbacktrace:\n      #00 pc 0000000000000f08  /system/lib64/libapp.so (draw+8)\n";
+    let others = &["an indirect branch that may not go there (BTI)"];
+    check(log, Cause::IllegalInstruction, others, &[]);
+    check(&log.replace("arm64", "x86_64"), Cause::IllegalInstruction, &["ud2"], others);
     let line = |class: &str, esr: &str| {
         format!(
             "foo[234]: unhandled exception: {class}, ESR 0x{esr}, undefined instruction in app[aaaab4560000+1000]\n"
