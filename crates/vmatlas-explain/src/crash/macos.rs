@@ -38,11 +38,18 @@ pub(super) fn settle(crash: &mut Crash, report: &[u8]) {
         signs.iter().any(|sign| memchr::memmem::find(report, sign.as_bytes()).is_some())
     };
     let is_go = crash.source == CrashSource::Go;
+    // HotSpot names its system.
+    let perhaps = || crash.source != CrashSource::HsErr && (has(&PERHAPS) || is_in_program(crash));
     if has(&SIGNS) {
         convert(crash);
-    } else if has(&PERHAPS) || is_on_first_page(crash) || is_go && has_heap_of_go(report) {
+    } else if perhaps() || is_on_first_page(crash) || is_go && has_heap_of_go(report) {
         leave_out(crash);
     }
+}
+
+/// Whether the instruction lies where macOS loads programs: Linux loads them below, or far above.
+fn is_in_program(crash: &Crash) -> bool {
+    crash.ip.is_some_and(|ip| (1 << 32..1 << 33).contains(&ip))
 }
 
 /// Whether the mapping at a null pointer refused the access: on macOS the first pages are one, and on

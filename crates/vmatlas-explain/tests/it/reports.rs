@@ -891,7 +891,7 @@ fn numbers_of_macos_are_not_those_of_linux() {
 fn reports_may_come_from_macos() {
     let go = |first: &str, signal: &str, argument: &str, path: &str| {
         format!(
-            "{first}\n[signal {signal} pc=0x104e2b1d4]\n\ngoroutine 1 [running]:\nmain.main({argument})\n\t{path}/main.go:9 +0x24\n"
+            "{first}\n[signal {signal} pc=0x460000]\n\ngoroutine 1 [running]:\nmain.main({argument})\n\t{path}/main.go:9 +0x24\n"
         )
     };
     let bus = |argument: &str, path: &str| {
@@ -905,6 +905,8 @@ fn reports_may_come_from_macos() {
     check(&bus("0x14000102018", "/src"), Cause::Unknown, &["got SIGBUS in main.main"], &not);
     check(&bus("0x140001020180", "/src"), Cause::Misaligned, &["is not aligned"], &[]);
     check(&bus("0xc000102018", "/src"), Cause::Misaligned, &["is not aligned"], &[]);
+    let program = bus("", "/src").replace("pc=0x460000", "pc=0x104e2b1d4");
+    check(&program, Cause::Unknown, &["got SIGBUS in main.main"], &not);
     // On Linux, nothing is mapped at a null pointer.
     let null = |code: &str, path: &str| {
         let first = "panic: runtime error: invalid memory address or nil pointer dereference";
