@@ -190,13 +190,19 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Conclusion {
     )
 }
 
-/// Whether a function that throws an exception has called std::terminate. The unwinder ends a program
-/// by itself if it fails.
+/// Whether a function that throws an exception has called std::terminate: it, or the personality
+/// function that calls it, is on the stack, or functions of the C++ library without names. The
+/// unwinder, which belongs to the compiler's library, ends a program by itself if it fails.
 fn terminates(evidence: &Evidence<'_>) -> bool {
     let throws = |name: &str| is_called(name, "__cxa_throw*") || is_called(name, "__cxa_rethrow*");
-    let frames = native_frames(evidence.crash).iter().map(|frame| &*frame.function);
-    let mut inside = frames.take_while(|name| !throws(name));
-    inside.any(|name| name.contains("terminate") || name.contains("failed_throw"))
+    let parts = ["terminate", "failed_throw", "__gxx_personality"];
+    let frames = native_frames(evidence.crash).iter();
+    frames.take_while(|frame| !throws(&frame.function)).any(|frame| {
+        let file = frame.module.rsplit('/').next().unwrap_or_default();
+        let of_cpp = file.starts_with("libstdc++") || file.starts_with("libc++");
+        let name = &frame.function;
+        name.is_empty() && of_cpp || parts.iter().any(|part| name.contains(part))
+    })
 }
 
 /// Whether another process may have sent the signal: the source has no `si_code`, a named function

@@ -122,13 +122,24 @@ fn an_exception_is_not_caught_if_std_terminate_says_so() {
         explained(&core(6, &frames))
     };
     let terminates = ["__gnu_cxx::__verbose_terminate_handler()", "std::terminate()"];
-    for inside in [&terminates[..], &terminates[1..], &["__cxxabiv1::__terminate(void (*)())"]] {
+    let personality = ["__gxx_personality_v0", "_Unwind_RaiseException"];
+    let terminate = ["__cxxabiv1::__terminate(void (*)())"];
+    for inside in [&terminates[..], &terminates[1..], &terminate, &personality] {
         let thrown = found(inside, "__cxa_throw");
         assert!(thrown.conclusion.starts_with("A C++ exception was not caught"), "{thrown:?}");
         assert_eq!(thrown.confidence, Confidence::Certain);
         let again = found(inside, "__cxa_rethrow");
         assert!(again.conclusion.contains("there was none to throw again"), "{again:?}");
     }
+    let frames = |library: &str| {
+        format!(
+            "raise/libc.so.6 abort/libc.so.6 ?/{library} _Unwind_RaiseException/libgcc_s.so.1 __cxa_throw/libstdc++.so.6 main"
+        )
+    };
+    let stripped = coredumpctl("6 (ABRT)", &frames("libstdc++.so.6"));
+    check(&stripped, Cause::Abort, &["A C++ exception was not caught"], &["unwinder"]);
+    let failed = coredumpctl("6 (ABRT)", &frames("libgcc_s.so.1"));
+    check(&failed, Cause::Abort, &["or the unwinder failed"], &["A C++ exception was not"]);
     let unwinder = ["uw_init_context_1[cold]", "_Unwind_RaiseException"];
     for inside in [&unwinder[..], &unwinder[1..], &[]] {
         for throws in ["__cxa_throw", "__cxa_rethrow"] {
