@@ -25,6 +25,11 @@ const NEEDS: &[(&str, &str)] = &[
     ("dwz", "dwz"),
     ("zstd", "zstd"),
     ("gcore", "gdb"),
+    // The shells whose completions are tested, bash also without its package of completions.
+    ("bash", "bash"),
+    ("/usr/share/bash-completion/bash_completion", "bash-completion"),
+    ("zsh", "zsh"),
+    ("fish", "fish"),
     // Runtimes whose memory gets labels.
     ("/usr/lib/python3/dist-packages/numpy", "python3-numpy"),
     ("ruby", "ruby"),

@@ -6,7 +6,7 @@ pub(crate) mod order;
 pub(crate) mod similar;
 pub(crate) mod wrong_use;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
 use std::time::Duration;
 use vmatlas::recording::Moment;
@@ -66,16 +66,19 @@ pub(crate) enum Command {
         recording: PathBuf,
     },
     /// Print completions for a shell
-    Completions {
-        /// The shell
-        shell: clap_complete::Shell,
-    },
+    #[command(after_help = COMPLETIONS)]
+    Completions(CompletionsArgs),
     /// Print the manual page of vmatlas or of a command, for man(1)
     Man {
         /// The command
         command: Option<String>,
     },
 }
+
+/// How completions come into a shell.
+const COMPLETIONS: &str = "bash and zsh: source <(vmatlas completions SHELL); fish: vmatlas completions fish | source. \
+    `vmatlas man completions` says where to keep them. In these three, the script asks vmatlas for processes, \
+    moments of recordings, columns and fields.";
 
 /// How long texts are shown.
 const PAGER: &str = "On a terminal, text that is longer than the screen goes through $PAGER (default: less); \
@@ -101,7 +104,7 @@ pub(crate) struct CommonArgs {
     #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub(crate) color: Color,
     /// Read processes below DIR
-    #[arg(long, default_value = DEFAULT_PROC, value_name = "DIR")]
+    #[arg(long, default_value = DEFAULT_PROC, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) proc: PathBuf,
     /// Print no warnings
     #[arg(short, long)]
@@ -379,7 +382,7 @@ pub(crate) struct SaveArgs {
     #[command(flatten)]
     pub(crate) moment: MomentArgs,
     /// Read processes below DIR
-    #[arg(long, default_value = "/proc", value_name = "DIR")]
+    #[arg(long, default_value = "/proc", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) proc: PathBuf,
     /// Print no warnings
     #[arg(short, long)]
@@ -430,7 +433,7 @@ pub(crate) struct AccessArgs {
     /// The process: PID, PID/TID, `self` or a command's name
     pub(crate) process: String,
     /// Decide for a plain login of this user, by number or name, instead of vmatlas itself
-    #[arg(long = "as", value_name = "USER")]
+    #[arg(long = "as", value_name = "USER", value_hint = ValueHint::Username)]
     pub(crate) user: Option<String>,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
@@ -455,6 +458,15 @@ pub(crate) struct VerifyArgs {
     pub(crate) seed: Option<u64>,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+    /// The words of an unfinished command line, from the script of the shell
+    #[arg(last = true, hide = true)]
+    pub(crate) words: Vec<std::ffi::OsString>,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ mod address;
 pub(crate) mod at;
 mod at_stdin;
 pub(crate) mod blame;
+pub(crate) mod completions;
 pub(crate) mod diff;
 pub(crate) mod explain;
 mod nothing_matches;

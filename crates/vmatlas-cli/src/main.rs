@@ -2,6 +2,7 @@
 
 mod args;
 mod cmd;
+mod complete;
 mod output;
 mod trouble;
 
@@ -66,11 +67,7 @@ fn run(cli: &Cli, matches: &ArgMatches) -> Result<ExitCode, Trouble> {
             cmd::record::guard(recording);
             Ok(true)
         }
-        Some(Command::Completions { shell }) => {
-            let mut text = Vec::new();
-            clap_complete::generate(*shell, &mut Cli::command(), "vmatlas", &mut text);
-            Ok(std::io::stdout().write_all(&text).map(|()| true)?)
-        }
+        Some(Command::Completions(args)) => cmd::completions::run(args),
         Some(Command::Man { command }) => {
             let Some(page) = args::man::page(&Cli::command(), command.as_deref())? else {
                 let name = command.as_deref().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Processes by name: that of the command, of the executable, or of a script.
 
 use crate::error::Error;
-use crate::process::{Process, ProcessId, stat_field};
+use crate::process::{Process, ProcessId, TaskState, stat_field};
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -32,7 +32,36 @@ pub struct Candidate {
     pub command_line: Vec<u8>,
 }
 
+/// A process with the names by which it is found, except that of a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NamedProcess {
+    /// The pid.
+    pub pid: u32,
+    /// The name of its command (proc_pid_comm(5)): any bytes.
+    pub comm: Vec<u8>,
+    /// The name of its executable, if it may be seen: any bytes.
+    pub executable: Option<Vec<u8>>,
+}
+
 impl Process {
+    /// The processes whose pid begins with `digits`, at most `most` of them, the largest pids.
+    /// Neither the calling process nor kernel threads count. Reads no arguments and no rows; what
+    /// cannot be read is left out.
+    pub fn with_names(proc: &Path, digits: &str, most: usize) -> Vec<NamedProcess> {
+        let own = Process::own_pid(proc);
+        let entries = std::fs::read_dir(proc).into_iter().flatten().flatten();
+        let pid = |entry: std::fs::DirEntry| {
+            let name = entry.file_name();
+            let digits = name.to_str().filter(|name| name.starts_with(digits));
+            digits?.parse().ok().filter(|pid| Some(*pid) != own)
+        };
+        let mut pids: Vec<u32> = entries.filter_map(pid).collect();
+        pids.sort_unstable();
+        let pids = &pids[pids.len().saturating_sub(most)..];
+        pids.iter().filter_map(|&pid| named_process(proc, pid)).collect()
+    }
+
     /// The pids of the processes whose command name (as [`named`](Process::named)), executable or
     /// script has this name, the oldest first. The calling process does not count.
     ///
@@ -83,15 +112,30 @@ impl Process {
     }
 }
 
-/// Whether the process of a directory runs an executable or a script of this name.
-fn runs(process: &Path, name: &[u8]) -> bool {
-    // Other users' processes do not show their executable.
-    let Ok(executable) = std::fs::read_link(process.join("exe")) else { return false };
+fn named_process(proc: &Path, pid: u32) -> Option<NamedProcess> {
+    let process = Process::open(proc, ProcessId { pid, tid: None }).ok()?;
+    let comm = process.comm().ok()?;
+    let state = process.read("stat").ok().and_then(|stat| TaskState::parse(&stat));
+    if state.is_some_and(|state| state.kernel_thread) {
+        return None;
+    }
+    Some(NamedProcess { pid, comm, executable: executable(process.path()) })
+}
+
+/// The name of the executable of a process, given by its directory in /proc. Other users' processes
+/// do not show it.
+fn executable(process: &Path) -> Option<Vec<u8>> {
+    let executable = std::fs::read_link(process.join("exe")).ok()?;
     let executable = executable.as_os_str().as_bytes();
     let executable = executable.strip_suffix(b" (deleted)").unwrap_or(executable);
-    let executable = last_part(executable);
+    Some(last_part(executable).to_vec())
+}
+
+/// Whether the process of a directory runs an executable or a script of this name.
+fn runs(process: &Path, name: &[u8]) -> bool {
+    let Some(executable) = executable(process) else { return false };
     executable == name
-        || is_interpreter(executable)
+        || is_interpreter(&executable)
             && read_arguments(process).is_ok_and(|arguments| script(&arguments) == Some(name))
 }
 

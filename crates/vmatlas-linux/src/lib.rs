@@ -68,7 +68,7 @@ mod supplied;
 pub mod symbols;
 mod sys;
 
-pub use by_name::Candidate;
+pub use by_name::{Candidate, NamedProcess};
 pub use core_file::{CoreFile, file_with_build_id};
 pub use deadline::{Results, all_within, within};
 pub use error::Error;

@@ -1,10 +1,13 @@
 //! Filter expressions: `perms = rw?p and size >= 1M and not name = "*.so*"`.
 
+mod next;
 mod pattern;
 mod perms;
 
 use crate::field::{FIELDS, Field, FieldKind, FieldNeeds, FieldRow};
 use crate::kind::Kind;
+pub use next::NextWord;
+use next::{Awaited, Step};
 use pattern::Pattern;
 use std::fmt;
 
@@ -117,6 +120,17 @@ impl Filter {
         self
     }
 
+    /// The words with which the last word of an unfinished expression can go on, or that can follow
+    /// it: fields, operators of a field, values of which there are few, `and`, `or`.
+    ///
+    /// ```
+    /// let next = vmatlas_maps::Filter::next_words("perms has x and siz");
+    /// assert_eq!(next[0].text, "perms has x and size");
+    /// ```
+    pub fn next_words(text: &str) -> Vec<NextWord> {
+        next::next_words(text)
+    }
+
     /// Whether the row meets the condition.
     pub fn matches(&self, row: &dyn FieldRow) -> bool {
         self.0.holds(row)
@@ -172,6 +186,20 @@ impl Node {
 }
 
 impl Comparison {
+    /// Whether it compares the values of a field, or with `None` the addresses that a row covers.
+    fn takes(self, field: Option<&Field>) -> bool {
+        match (self, field.map(|field| field.kind)) {
+            (Comparison::Equal | Comparison::Unequal, _) => true,
+            (_, None) => false,
+            (_, Some(FieldKind::Address | FieldKind::Bytes | FieldKind::Number)) => {
+                !matches!(self, Comparison::Match | Comparison::NoMatch)
+            }
+            (_, Some(FieldKind::Text | FieldKind::Flag)) => {
+                matches!(self, Comparison::Match | Comparison::NoMatch)
+            }
+        }
+    }
+
     fn holds(self, number: u64, value: u64) -> bool {
         match self {
             Comparison::Equal => number == value,
@@ -189,13 +217,7 @@ impl std::str::FromStr for Filter {
     type Err = FilterError;
 
     fn from_str(text: &str) -> Result<Self, FilterError> {
-        let mut parser = Parser { text, at: 0, depth: 0 };
-        let node = parser.expression()?;
-        parser.skip_blanks();
-        if parser.at < text.len() {
-            return Err(parser.error("expected `and`, `or` or the end"));
-        }
-        Ok(Filter(node))
+        Parser::new(text).whole()
     }
 }
 
@@ -203,6 +225,8 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     depth: u32,
+    /// What was expected at each place, in the order of the text.
+    awaited: Vec<Awaited>,
 }
 
 /// The one field that tests the range of the row: whether it covers an address.
@@ -214,11 +238,33 @@ const PERMS: &str = "perms";
 /// The maximum nesting depth of `not` and parentheses.
 const DEPTH: u32 = 64;
 
+const AND: [&str; 2] = ["and", "&&"];
+const OR: [&str; 2] = ["or", "||"];
+const NOT: [&str; 2] = ["not", "!"];
+const HAS: &str = "has";
+
 impl<'a> Parser<'a> {
+    fn new(text: &'a str) -> Parser<'a> {
+        Parser { text, at: 0, depth: 0, awaited: Vec::new() }
+    }
+
+    fn whole(&mut self) -> Result<Filter, FilterError> {
+        let node = self.expression()?;
+        self.skip_blanks();
+        if self.at < self.text.len() {
+            return Err(self.error("expected `and`, `or` or the end"));
+        }
+        Ok(Filter(node))
+    }
+
+    /// Notes what comes next.
+    fn await_next(&mut self, step: Step) {
+        self.skip_blanks();
+        self.awaited.push(Awaited { at: self.at, step });
+    }
+
     fn expression(&mut self) -> Result<Node, FilterError> {
-        self.list(&["or", "||"], Node::Or, |parser| {
-            parser.list(&["and", "&&"], Node::And, Self::condition)
-        })
+        self.list(&OR, Node::Or, |parser| parser.list(&AND, Node::And, Self::condition))
     }
 
     /// Parses one or more parts separated by a word.
@@ -244,7 +290,8 @@ impl<'a> Parser<'a> {
         if self.depth > DEPTH {
             return Err(self.error("too deeply nested"));
         }
-        let node = if self.word(&["not", "!"]) {
+        self.await_next(Step::Condition);
+        let node = if self.word(&NOT) {
             Node::Not(Box::new(self.condition()?))
         } else if self.word(&["("]) {
             let node = self.expression()?;
@@ -255,6 +302,7 @@ impl<'a> Parser<'a> {
         } else {
             self.comparison()?
         };
+        self.await_next(Step::Conjunction);
         self.depth -= 1;
         Ok(node)
     }
@@ -273,7 +321,8 @@ impl<'a> Parser<'a> {
                 format!("expected a field: {fields}, or a size of smaps such as rss"),
             ));
         }
-        if self.word(&["has"]) {
+        self.await_next(Step::Operator(field));
+        if self.word(&[HAS]) {
             return self.letters(field);
         }
         self.skip_blanks();
@@ -284,27 +333,31 @@ impl<'a> Parser<'a> {
             return Err(self.error("expected one of = != < <= > >= ~ !~"));
         };
         self.at += word.len();
+        self.await_next(Step::Value(field, *comparison));
         let wrong = |operators| self.error_at(at, format!("`{name}` takes {operators}"));
         let Some(field) = field else {
-            return match comparison {
-                Comparison::Equal => Ok(Node::Covers(self.number()?)),
-                Comparison::Unequal => Ok(Node::Not(Box::new(Node::Covers(self.number()?)))),
-                _ => Err(wrong("= and !=")),
-            };
+            if !comparison.takes(None) {
+                return Err(wrong("= and !="));
+            }
+            let covers = Node::Covers(self.number()?);
+            return Ok(match comparison {
+                Comparison::Unequal => Node::Not(Box::new(covers)),
+                _ => covers,
+            });
         };
         match field.kind {
-            FieldKind::Address | FieldKind::Bytes | FieldKind::Number => match comparison {
-                Comparison::Match | Comparison::NoMatch => Err(wrong("= != < <= > >=")),
-                _ => Ok(Node::Number(field, *comparison, self.number()?)),
-            },
+            FieldKind::Address | FieldKind::Bytes | FieldKind::Number => {
+                if !comparison.takes(Some(field)) {
+                    return Err(wrong("= != < <= > >="));
+                }
+                Ok(Node::Number(field, *comparison, self.number()?))
+            }
             FieldKind::Text | FieldKind::Flag => {
-                let (glob, negated) = match comparison {
-                    Comparison::Equal => (true, false),
-                    Comparison::Unequal => (true, true),
-                    Comparison::Match => (false, false),
-                    Comparison::NoMatch => (false, true),
-                    _ => return Err(wrong("= != ~ !~")),
-                };
+                if !comparison.takes(Some(field)) {
+                    return Err(wrong("= != ~ !~"));
+                }
+                let glob = matches!(comparison, Comparison::Equal | Comparison::Unequal);
+                let negated = matches!(comparison, Comparison::Unequal | Comparison::NoMatch);
                 let node = Node::Text(field, self.pattern(field, glob)?);
                 Ok(if negated { Node::Not(Box::new(node)) } else { node })
             }
@@ -316,6 +369,7 @@ impl<'a> Parser<'a> {
         let Some(field) = field.filter(|field| field.name == PERMS) else {
             return Err(self.error("only `perms` takes has; `~` finds a text inside another"));
         };
+        self.await_next(Step::Letters);
         let (at, value) = self.value()?;
         let letters = perms::letters(value).map_err(|message| self.error_at(at, message))?;
         Ok(Node::Text(field, Pattern::Letters(letters)))

@@ -54,7 +54,7 @@ mod wrapper;
 
 pub use diff::{Change, Diff};
 pub use field::{FIELDS, Field, FieldKind, FieldNeeds, FieldRow, FieldValue};
-pub use filter::{Filter, FilterError};
+pub use filter::{Filter, FilterError, NextWord};
 pub use find::Found;
 pub use kernel::{KernelVersion, KernelVersionError, WordSize};
 pub use kind::{FileName, Kind, restore_line_feeds};

@@ -16,11 +16,16 @@ pub enum Moment {
     End,
 }
 
+impl Moment {
+    /// The word for [`Moment::End`].
+    pub const END: &str = "end";
+}
+
 impl FromStr for Moment {
     type Err = MomentError;
 
     fn from_str(text: &str) -> Result<Moment, MomentError> {
-        if text == "end" {
+        if text == Moment::END {
             return Ok(Moment::End);
         }
         if let Some(number) = text.strip_prefix('#').filter(|number| is_number(number)) {

@@ -36,6 +36,8 @@ mod blame;
 mod crash;
 mod diff;
 mod error;
+#[cfg(feature = "recordings")]
+mod extent;
 mod fold;
 #[cfg(feature = "recordings")]
 mod folded_frames;
@@ -74,6 +76,8 @@ pub use blame::{Blame, BlameBy, BlameOptions, BlameTotal, Count, Piece, Rank};
 pub use crash::{Case, CrashInput};
 pub use diff::{Causes, Diff, Growth, diff};
 pub use error::{Error, ErrorKind, Result};
+#[cfg(feature = "recordings")]
+pub use extent::Extent;
 pub use fold::{Fold, Folded, FoldedGroup, Folds};
 #[cfg(feature = "recordings")]
 pub use folded_frames::{FoldedFrame, folded_frames};
@@ -84,7 +88,7 @@ pub use images::Image;
 #[cfg(feature = "recordings")]
 pub use life::{Life, Lives, syscall};
 pub use locate::{FoundSymbol, Location, LocationError, SymbolName};
-pub use machine::{Machine, ProcessEntry, Sum, machine, processes};
+pub use machine::{Machine, ProcessEntry, Sum, machine, named_processes, processes};
 pub use may_read::may_read;
 pub use needs::Needs;
 pub use note::{Note, Processes};
@@ -115,13 +119,13 @@ pub use vmatlas_linux::record;
 pub use vmatlas_linux::scenario::serve_if_asked;
 pub use vmatlas_linux::symbols::SymbolFrame;
 pub use vmatlas_linux::{
-    Candidate, CannotStop, CreateError, Empty, Frozen, Limits, ProcessId, Replace, RunningThread,
-    access, files, page_size, write_file,
+    Candidate, CannotStop, CreateError, Empty, Frozen, Limits, NamedProcess, ProcessId, Replace,
+    RunningThread, access, files, page_size, write_file,
 };
 pub use vmatlas_maps::{
     AddressRange, Change, Device, FIELDS, Field, FieldKind, FieldNeeds, FieldRow, FieldValue,
-    Filter, FilterError, KernelVersion, Kind, Mapping, Maps, Perms, Sizes, SmapsField, SmapsValue,
-    TextFormat, Total, VmFlags, Warning, WordSize, parse_row,
+    Filter, FilterError, KernelVersion, Kind, Mapping, Maps, NextWord, Perms, Sizes, SmapsField,
+    SmapsValue, TextFormat, Total, VmFlags, Warning, WordSize, parse_row,
 };
 pub use vmatlas_object::Memory;
 #[cfg(feature = "recordings")]

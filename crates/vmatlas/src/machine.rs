@@ -7,7 +7,7 @@ use crate::totals::{By, MapTotals};
 use crate::words;
 use std::collections::BTreeMap;
 use std::path::Path;
-use vmatlas_linux::{Process, ProcessId};
+use vmatlas_linux::{NamedProcess, Process, ProcessId};
 use vmatlas_maps::Total;
 
 /// A process that existed when the processes were listed.
@@ -52,6 +52,13 @@ pub fn processes() -> Result<Vec<ProcessEntry>> {
         Some(ProcessEntry { pid, comm: process.comm().unwrap_or_default() })
     };
     Ok(pids.into_iter().filter_map(entry).collect())
+}
+
+/// Lists the processes below `proc` whose process ID begins with `digits`, with the names by which
+/// [`open`](crate::open) finds them: at most `most`, the largest process IDs. Neither the calling
+/// process nor kernel threads count, and what cannot be read is left out.
+pub fn named_processes(proc: &Path, digits: &str, most: usize) -> Vec<NamedProcess> {
+    Process::with_names(proc, digits, most)
 }
 
 /// The sum of rows with the same key.

@@ -123,12 +123,29 @@ const EXTRAS: [Extra; 12] = [
     },
     Extra {
         command: "completions",
-        examples: &[(
-            "vmatlas completions bash > /etc/bash_completion.d/vmatlas",
-            "Installs completions for all users.",
-        )],
-        files: &[],
-        see_also: &["bash(1)"],
+        examples: &[
+            (
+                "source <(vmatlas completions bash)",
+                "Loads completions into this shell: bash, or zsh after compinit.",
+            ),
+            (
+                "vmatlas completions bash > ~/.local/share/bash-completion/completions/vmatlas",
+                "Installs completions for bash with its package bash-completion; for all users in \
+                 /usr/share/bash-completion/completions.",
+            ),
+            (
+                "vmatlas completions zsh > ~/.zfunc/_vmatlas",
+                "Installs completions for zsh, if ~/.zshrc has fpath=(~/.zfunc $fpath) before \
+                 compinit; for all users in /usr/local/share/zsh/site-functions.",
+            ),
+            (
+                "vmatlas completions fish > ~/.config/fish/completions/vmatlas.fish",
+                "Installs completions for fish; for all users in \
+                 /usr/share/fish/vendor_completions.d.",
+            ),
+        ],
+        files: &[("/proc/PID/comm, stat, exe", "What completions read of processes.")],
+        see_also: &["bash(1)", "zshcompsys(1)", "fish(1)"],
     },
     Extra {
         command: "man",

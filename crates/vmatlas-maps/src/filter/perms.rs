@@ -4,6 +4,15 @@
 /// MMU.
 const LETTERS: [&str; 4] = ["r", "w", "x", "psS"];
 
+/// Permissions that are often looked for.
+pub(super) const USUAL: [&str; 5] = ["r--", "rw-", "r-x", "rwx", "---"];
+
+/// The letters that `perms has` takes, one by one.
+pub(super) fn single_letters() -> impl Iterator<Item = &'static str> {
+    let letters = LETTERS.iter().flat_map(|own| own.split("").filter(|letter| !letter.is_empty()));
+    letters.filter(|letter| letter.chars().all(|c| c.is_ascii_lowercase()))
+}
+
 /// The glob of `perms = VALUE`. Three letters leave it open whether the mapping is shared.
 ///
 /// # Errors

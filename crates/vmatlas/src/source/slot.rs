@@ -16,6 +16,11 @@ pub enum Slot {
 }
 
 impl Slot {
+    /// What stands before the name of a process to pick one of several: `@newest:`, `@oldest:`.
+    pub fn picks() -> impl Iterator<Item = &'static str> {
+        PICKS.iter().map(|(prefix, _)| *prefix)
+    }
+
     /// Resolves a PID, PID/TID, `self`, the name of a command, an executable or a script, also as
     /// `@newest:NAME` or `@oldest:NAME`, a file, or `-`.
     ///
@@ -68,19 +73,18 @@ fn missing(message: String) -> Error {
 }
 
 /// Which of several processes of one name is meant.
+#[derive(Clone, Copy)]
 enum Pick {
     Newest,
     Oldest,
 }
 
+/// The words for that.
+const PICKS: [(&str, Pick); 2] = [("@newest:", Pick::Newest), ("@oldest:", Pick::Oldest)];
+
 /// Parses `@newest:NAME` and `@oldest:NAME`.
 fn pick(word: &str) -> Option<(Pick, &str)> {
-    let (pick, name) = word.strip_prefix('@')?.split_once(':')?;
-    match pick {
-        "newest" => Some((Pick::Newest, name)),
-        "oldest" => Some((Pick::Oldest, name)),
-        _ => None,
-    }
+    PICKS.iter().find_map(|(prefix, pick)| Some((*pick, word.strip_prefix(prefix)?)))
 }
 
 fn ambiguous(proc: &Path, name: &str, pids: &[u32]) -> Error {
