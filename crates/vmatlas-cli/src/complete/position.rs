@@ -132,7 +132,8 @@ fn attached<'c>(command: &'c Command, word: &str) -> Option<(&'c Arg, usize)> {
     if let Some(rest) = word.strip_prefix("--") {
         let (name, _) = rest.split_once('=')?;
         let arg = find(command, |arg| arg.get_long() == Some(name))?;
-        return arg.get_action().takes_values().then_some((arg, name.len() + 3));
+        // A flag takes none, but then stands there.
+        return Some((arg, name.len() + "--=".len()));
     }
     word.char_indices().skip(1).find_map(|(at, letter)| {
         let arg = find(command, |arg| arg.get_short() == Some(letter))?;

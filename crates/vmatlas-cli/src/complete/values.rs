@@ -13,16 +13,14 @@ pub(super) fn options(position: &Position<'_>) -> Completion {
     let is_given =
         |arg: &Arg| position.given.iter().any(|(given, _)| given.get_id() == arg.get_id());
     let may_repeat = |arg: &Arg| matches!(arg.get_action(), ArgAction::Append | ArgAction::Count);
+    let own = |arg: &Arg| position.command.get_arguments().any(|own| own.get_id() == arg.get_id());
+    let excludes = |one: &Arg, other: &Arg| {
+        let conflicts = position.command.get_arg_conflicts_with(one);
+        conflicts.iter().any(|conflict| conflict.get_id() == other.get_id())
+    };
     let conflicts = |arg: &Arg| {
-        let given = position.given.iter().filter(|(given, _)| given.get_id() != arg.get_id());
-        given.clone().any(|(given, _)| {
-            position.command.get_arguments().any(|own| own.get_id() == given.get_id())
-                && position
-                    .command
-                    .get_arg_conflicts_with(given)
-                    .iter()
-                    .any(|other| other.get_id() == arg.get_id())
-        })
+        let mut given = position.given.iter().map(|(given, _)| *given).filter(|given| own(given));
+        given.any(|given| excludes(given, arg) || excludes(arg, given))
     };
     let fits = position
         .command

@@ -28,7 +28,13 @@ fn directory() -> tempfile::TempDir {
     assert!(
         Command::new("chmod").arg("+x").arg(dir.path().join("run-me")).status().unwrap().success()
     );
-    for (pid, comm, flags) in [("4321", "worker", "4194304"), ("77", "kworker/0:1", "2129984")] {
+    let harmful = "qa\u{1b}[31m%F{r}`";
+    for (pid, comm, flags) in [
+        ("4321", "worker", "4194304"),
+        ("77", "kworker/0:1", "2129984"),
+        ("91", harmful, "4194304"),
+        ("92", harmful, "4194304"),
+    ] {
         let process = dir.path().join("proc").join(pid);
         std::fs::create_dir_all(&process).unwrap();
         std::fs::write(process.join("comm"), format!("{comm}\n")).unwrap();
@@ -48,12 +54,13 @@ fn answer(dir: &Path, shell: &str, words: &[&str]) -> String {
 }
 
 /// Lines before the key is pressed, and after it; bash and zsh insert the same.
-const LINES: [(&str, &str); 22] = [
-    ("vmatlas compl", "vmatlas completions "),
+const LINES: [(&str, &str); 23] = [
+    ("vmatlas --proc proc compl", "vmatlas --proc proc completions "),
     ("vmatlas completions elv", "vmatlas completions elvish "),
     ("vmatlas man bla", "vmatlas man blame "),
     ("vmatlas show --no-h", "vmatlas show --no-header "),
     ("vmatlas --by=ki", "vmatlas --by=kind "),
+    ("vmatlas show 'ü b' --by=ki", "vmatlas show 'ü b' --by=kind "),
     ("vmatlas show child.log --by per", "vmatlas show child.log --by perms "),
     ("vmatlas show --sort bec", "vmatlas show --sort because "),
     ("vmatlas show --columns inod", "vmatlas show --columns inode "),
@@ -124,7 +131,10 @@ fn fish(dir: &Path, line: &str, escape: &str) -> String {
     std::fs::write(completions.join("vmatlas.fish"), script).unwrap();
     let mut fish = Command::new("fish");
     fish.args(["-c", &format!("complete {escape} -C \"$LINE\"")]).env("LINE", line);
-    fish.env("HOME", dir).env_remove("XDG_CONFIG_HOME").env("XDG_DATA_HOME", dir);
+    fish.env("HOME", dir)
+        .env("LC_ALL", "C.UTF-8")
+        .env_remove("XDG_CONFIG_HOME")
+        .env("XDG_DATA_HOME", dir);
     fish.env("PATH", terminal_shell::path()).current_dir(dir).stdin(Stdio::null());
     let output = fish.output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{line}");
@@ -141,8 +151,8 @@ fn fish_completes() {
         // fish shows the last word without quotes, and does not add a blank.
         let word = completed.trim_end().rsplit_once(['\'', '"', ' ']).unwrap().1;
         let word = match completed.split_once(['\'', '"']) {
-            Some((_, quoted)) => quoted.trim_end(),
-            None => word,
+            Some((_, quoted)) if !quoted.contains('\'') => quoted.trim_end(),
+            _ => word,
         };
         let candidates = fish(dir.path(), typed, "");
         match typed.len() == completed.len() {
@@ -157,10 +167,16 @@ fn fish_completes() {
     for line in ["4321\tworker", "worker\tprocess 4321", "self\tvmatlas itself", "child.log"] {
         assert!(all.lines().any(|found| found == line), "{line}: {all}");
     }
-    assert!(!all.contains("77"), "a kernel thread has no memory: {all}");
+    assert!(
+        !all.lines().any(|line| line.starts_with("77")),
+        "a kernel thread has no memory: {all}"
+    );
     let recorded = fish(dir.path(), "vmatlas record -- vmatlas --by=ki", "");
     assert_eq!(recorded.trim_end(), "--by=kind");
 }
+
+/// The name of two of the processes, as it is shown.
+const MEANING: &str = "qa\\x1b[31m%F{r}`";
 
 /// A process whose name is chosen to harm.
 struct Named(Child);
@@ -230,8 +246,9 @@ fn names_that_a_process_chooses() {
         }
         let listed = shell.lists("vmatlas show qa", &TYPED);
         assert!(!listed.contains("31m") && !listed.contains("=x"), "{listed:?}");
-        // Its number is, with the name as text.
-        shell.completes(&format!("vmatlas show {pid}"), &format!("vmatlas show {pid} "));
+        // Their numbers are, with the names as text.
+        let listed = shell.lists("vmatlas show --proc proc 9", &["91", "92", MEANING]);
+        assert!(!listed.contains("[31m") || listed.contains("\\x1b[31m"), "{listed:?}");
     }
     if has("fish") {
         let candidates = fish(dir.path(), "vmatlas show qa", "");

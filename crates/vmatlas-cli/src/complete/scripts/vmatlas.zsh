@@ -14,7 +14,7 @@ _vmatlas() {
         parts=("${(@ps:\t:)line}")
         value=${${${parts[1]#?}//\\/\\\\}//:/\\:} shown=${parts[2]} about=${parts[3]}
         # In what _describe shows, a colon separates the meaning.
-        text=${${shown//\\/\\\\}//:/\\:}${about:+:$about}
+        text=${${shown//\\/\\\\}//:/\\:}${about:+:${about//\\/\\\\}}
         case $line in
             '+'*) shown_whole+=("$text") whole+=("$value") ;;
             '='*) shown_begun+=("$text") begun+=("$value") ;;
