@@ -218,11 +218,15 @@ const HARMFUL: [&str; 7] = [
 /// The names that can be typed; the others command a terminal, or have a line feed or a tab.
 const TYPED: [&str; 4] = ["qa1$(>made)", "qa2'`>made`\"", "qa3';>made;'", "qa5!!%F{red}*~"];
 
+/// The name of a file.
+const FILE: &str = "qa8 $(>made)'";
+
 /// Names of processes reach the program as they are, whatever is typed before, and nothing in them
 /// is run.
 #[test]
 fn names_that_a_process_chooses() {
     let dir = directory();
+    std::fs::write(dir.path().join(FILE), "").unwrap();
     let processes = HARMFUL.map(Named::start);
     let pid = processes[6].0.id().to_string();
     let mut shells = Vec::new();
@@ -239,6 +243,7 @@ fn names_that_a_process_chooses() {
             }
         }
         shell.runs("vmatlas show @newest:qa1", &["show", &format!("@newest:{}", TYPED[0])]);
+        shell.runs("vmatlas show qa8", &["show", FILE]);
         // Not offered by name.
         for name in ["qa4", "qa6", "qa7"] {
             let typed = format!("vmatlas show {name}");
@@ -254,7 +259,7 @@ fn names_that_a_process_chooses() {
         let candidates = fish(dir.path(), "vmatlas show qa", "");
         let names: Vec<&str> =
             candidates.lines().map(|line| line.split('\t').next().unwrap()).collect();
-        assert_eq!(names, TYPED);
+        assert_eq!(names, [&TYPED[..], &[FILE]].concat());
         for name in TYPED {
             let escaped = fish(dir.path(), &format!("vmatlas show {}", &name[..3]), "--escape");
             let word = escaped.trim_end().split('\t').next().unwrap();
@@ -295,6 +300,21 @@ fn what_cannot_be_read() {
     assert_eq!(answer("zsh", &["access", "1", "--as", "x"]), "users\n");
     assert_eq!(answer("bash", &["show"]), "");
     assert!(begun.elapsed() < PATIENCE);
+}
+
+#[test]
+fn of_many_processes_the_newest_are_offered() {
+    let dir = tempfile::tempdir().unwrap();
+    for pid in 1..=1500 {
+        let process = dir.path().join(format!("proc/{pid}"));
+        std::fs::create_dir_all(&process).unwrap();
+        std::fs::write(process.join("comm"), "worker\n").unwrap();
+    }
+    let all = answer(dir.path(), "zsh", &["access", "--proc", "proc", ""]);
+    assert!(all.starts_with("+worker\tworker\t1000 processes\n+501\t501\tworker\n"), "{all}");
+    assert!(all.ends_with("+1500\t1500\tworker\n+self\tself\tvmatlas itself\n"), "{all}");
+    let some = answer(dir.path(), "fish", &["access", "--proc", "proc", "149"]);
+    assert_eq!(some.lines().count(), 11, "{some}");
 }
 
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]

@@ -106,7 +106,7 @@ PS1='ready> '
     /// Waits for a text, and returns what was printed up to its end.
     #[track_caller]
     fn wait_for(&mut self, text: &str) -> String {
-        let end = Instant::now() + PATIENCE / 20;
+        let end = Instant::now() + PATIENCE;
         loop {
             let found = self.seen.windows(text.len()).position(|bytes| bytes == text.as_bytes());
             if let Some(at) = found {
@@ -148,7 +148,7 @@ PS1='ready> '
         mut attempt: impl FnMut(&mut TerminalShell) -> T,
         is_good: impl Fn(&T) -> bool,
     ) -> T {
-        let end = Instant::now() + PATIENCE / 10;
+        let end = Instant::now() + PATIENCE / 2;
         loop {
             let found = attempt(self);
             if is_good(&found) {
