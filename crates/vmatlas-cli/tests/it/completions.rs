@@ -54,7 +54,7 @@ fn answer(dir: &Path, shell: &str, words: &[&str]) -> String {
 }
 
 /// Lines before the key is pressed, and after it; bash and zsh insert the same.
-const LINES: [(&str, &str); 23] = [
+const LINES: [(&str, &str); 24] = [
     ("vmatlas --proc proc compl", "vmatlas --proc proc completions "),
     ("vmatlas completions elv", "vmatlas completions elvish "),
     ("vmatlas man bla", "vmatlas man blame "),
@@ -71,6 +71,7 @@ const LINES: [(&str, &str); 23] = [
     ("vmatlas show --where 'inode > 4 o", "vmatlas show --where 'inode > 4 or "),
     ("vmatlas show --where \"kind = huge", "vmatlas show --where \"kind = huge-anonymous"),
     ("vmatlas show child.log@e", "vmatlas show child.log@end "),
+    ("vmatlas show ~/child.log@e", "vmatlas show ~/child.log@end "),
     ("vmatlas diff child.log@0.003", "vmatlas diff child.log@0.0030 "),
     ("vmatlas at --proc proc work", "vmatlas at --proc proc worker "),
     ("vmatlas at --proc proc @newest:w", "vmatlas at --proc proc @newest:worker "),

@@ -21,6 +21,11 @@ _vmatlas() {
             *) native=$line ;;
         esac
     done
+    # A tilde that is inserted would be quoted.
+    if (( $#whole )) && [[ -z $compstate[quote] && $current == '~'*/* ]]; then
+        whole=("${(@)whole#*/}")
+        compset -P '[^/]#/'
+    fi
     local ret=1
     (( $#whole )) && _describe -V -t values vmatlas shown_whole whole && ret=0
     (( $#begun )) && _describe -V -t words vmatlas shown_begun begun -S '' && ret=0
