@@ -144,7 +144,7 @@ const EXTRAS: [Extra; 12] = [
                  /usr/share/fish/vendor_completions.d.",
             ),
         ],
-        files: &[("/proc/PID/comm, stat, exe", "What completions read of processes.")],
+        files: &[("comm, stat, exe of /proc/PID", "What completions read of processes.")],
         see_also: &["bash(1)", "zshcompsys(1)", "fish(1)"],
     },
     Extra {
