@@ -18,6 +18,7 @@ use crate::wrapper::{
     remove_colours, split_around, undo_cat,
 };
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// The longest line that is parsed, in bytes. The kernel does not bound a name (components have
@@ -32,6 +33,8 @@ const MAX_NAMES: usize = 1 << 28;
 const MAX_FIELDS: usize = 1 << 30;
 /// 64 TiB: no stack or heap is this large, but a reservation may be.
 const HUGE: u64 = 1 << 46;
+/// The page of vsyscalls of x86-64.
+const VSYSCALL: u64 = 0xffff_ffff_ff60_0000;
 
 /// The rows of a map. Each takes 48 bytes plus its name, which rows of one file share.
 ///
@@ -49,8 +52,16 @@ pub struct Maps {
     format: TextFormat,
     word_size: Option<WordSize>,
     warnings: Vec<Warning>,
+    /// The number of maps of the text, if it was counted; no list of warnings is so long.
+    counted: u64,
     /// Whether some row starts below the end of the one before it.
     unordered: bool,
+}
+
+/// Whether a row of that range begins another map, behind a row that is normally the last one.
+fn starts_over(last: &Mapping<'_>, range: AddressRange) -> bool {
+    let last_of_all: [&[u8]; 5] = [b"[stack]", b"[vdso]", b"[vsyscall]", b"[vectors]", b"[vvar]"];
+    range.start < last.range.start && last_of_all.contains(&last.name)
 }
 
 /// A [`Mapping`] as stored.
@@ -145,7 +156,71 @@ impl Maps {
             WarningKind::Rollups(count) => count.saturating_sub(1),
             _ => 0,
         };
-        1 + self.warnings.iter().map(of).sum::<u64>()
+        self.counted.max(1 + self.warnings.iter().map(of).sum::<u64>())
+    }
+
+    /// Sets the number of processes whose rows these are, if it is known to be larger than the
+    /// warnings show.
+    pub fn set_processes(&mut self, count: u64) {
+        self.counted = count;
+    }
+
+    /// Warns if these rows are of several processes, as the reader of a text does: for rows that
+    /// came one by one from another source.
+    pub fn warn_of_several(&mut self) {
+        let mut starts = Vec::new();
+        let mut last: Option<Mapping<'_>> = None;
+        for (index, row) in self.iter().enumerate().filter(|(_, row)| !row.is_rollup()) {
+            if last.is_some_and(|last| starts_over(&last, row.range)) {
+                starts.push(index);
+            }
+            last = Some(row);
+        }
+        let others = starts.len() + self.stacks_of_others(&starts);
+        self.counted = 1 + others as u64;
+        let kept = others.min(Warnings::MAX_KEPT);
+        (0..kept).for_each(|_| self.push_warning(0, WarningKind::StartsOver));
+        if let Some(kind) = self.rollups() {
+            self.push_warning(0, kind);
+        }
+    }
+
+    /// The warning of rollups, which are no mappings.
+    fn rollups(&self) -> Option<WarningKind> {
+        match self.iter().filter(Mapping::is_rollup).count() as u64 {
+            0 => None,
+            1 => (self.len() > 1).then_some(WarningKind::RollupOfRows),
+            rollups => Some(WarningKind::Rollups(rollups)),
+        }
+    }
+
+    /// The number of stacks that cannot be of the process of the stack before them: a process has
+    /// one row `[stack]`, or two that touch. Its vdso counts where no stack is named. At `starts`
+    /// begin the rows of other processes.
+    fn stacks_of_others(&self, starts: &[usize]) -> usize {
+        let mut ids = self.names.ids(b"[stack]");
+        if ids.is_empty() {
+            ids = self.names.ids(b"[vdso]");
+        }
+        if ids.is_empty() {
+            return 0;
+        }
+        let mut starts = starts.iter().peekable();
+        let mut before: Option<AddressRange> = None;
+        let mut others = 0;
+        for (index, row) in self.rows.iter().enumerate() {
+            while starts.next_if(|start| **start <= index).is_some() {
+                before = None;
+            }
+            // Old kernels name the page of vsyscalls so, too.
+            if !ids.contains(&row.name) || row.range.start >= VSYSCALL {
+                continue;
+            }
+            let is_same = |last: AddressRange| last == row.range || last.end == row.range.start;
+            others += usize::from(before.is_some_and(|last| !is_same(last)));
+            before = Some(row.range);
+        }
+        others
     }
 
     /// Adds a warning from the source of the text.
@@ -278,6 +353,12 @@ pub struct MapsReader {
     unwrapper: Unwrapper,
     broken: BrokenLines,
     encoding: Encoding,
+    /// The rows at which the map of another process begins.
+    starts: Vec<usize>,
+    /// The processes that stand before rows.
+    pids: BTreeSet<u64>,
+    /// Whether the row is of another process than all rows before it.
+    is_of_other: bool,
 }
 
 /// The encoding of a text.
@@ -460,6 +541,8 @@ impl MapsReader {
                 self.warnings.push(0, WarningKind::NamesEndInCarriageReturns);
             }
         }
+        let others = self.maps.stacks_of_others(&self.starts);
+        (0..others).for_each(|_| self.warnings.push(0, WarningKind::StartsOver));
         let names = &self.maps.names;
         let all = names.all();
         if names.iter().any(is_unusual)
@@ -478,6 +561,7 @@ impl MapsReader {
         self.maps.rows.shrink_to_fit();
         self.maps.format = self.layout.format(&self.maps);
         self.maps.word_size = self.layout.word_size();
+        self.maps.counted = 1 + (self.starts.len() + others) as u64;
         let mut warnings = self.warnings.into_vec();
         warnings.append(&mut self.maps.warnings);
         self.maps.warnings = warnings;
@@ -501,11 +585,8 @@ impl MapsReader {
     /// agree on it; warns of names that are left.
     #[cold]
     fn judge_names(&mut self) {
-        let rollups = self.maps.iter().filter(Mapping::is_rollup).count() as u64;
-        if rollups > 1 {
-            self.warnings.push(0, WarningKind::Rollups(rollups));
-        } else if rollups == 1 && self.maps.len() > 1 {
-            self.warnings.push(0, WarningKind::RollupOfRows);
+        if let Some(kind) = self.maps.rollups() {
+            self.warnings.push(0, kind);
         }
         let has_colour = |row: &Mapping<'_>| memchr::memchr(0x1b, row.name).is_some();
         let coloured =
@@ -687,6 +768,13 @@ impl MapsReader {
                 above = last.map_or(Vec::new(), |last| self.maps.names.get(last.name).to_vec());
                 row.name = &above;
             }
+            self.is_of_other = false;
+            if at > 0 && !wrapped {
+                self.see_process(&line[..at]);
+            }
+            if self.is_of_other && row.range.start >= self.last_end() {
+                self.start_over();
+            }
             self.take_row(&row);
             if at == 0 && !wrapped {
                 self.broken.row(line.len());
@@ -783,17 +871,12 @@ impl MapsReader {
         let is_rollup = |row: &&Row| self.maps.mapping(row).is_rollup();
         let last = self.maps.rows.iter().rev().find(|row| !is_rollup(row));
         if let Some(last) = last.filter(|last| range.start < last.range.end) {
-            let last_of_all: [&[u8]; 5] =
-                [b"[stack]", b"[vdso]", b"[vsyscall]", b"[vectors]", b"[vvar]"];
-            let again = range.start < last.range.start
-                && last_of_all.contains(&self.maps.names.get(last.name));
             let before = last.range;
-            let kind = if again {
-                WarningKind::StartsOver
+            if self.is_of_other || starts_over(&self.maps.mapping(last), range) {
+                self.start_over();
             } else {
-                WarningKind::Overlap { row: range, before }
-            };
-            self.warnings.push(self.line, kind);
+                self.warnings.push(self.line, WarningKind::Overlap { row: range, before });
+            }
         }
         if range.size() == 0 {
             self.warnings.push(self.line, WarningKind::Empty(range));
@@ -802,6 +885,26 @@ impl MapsReader {
             self.warnings.push(self.line, WarningKind::Huge(range));
         }
         true
+    }
+
+    /// Notes that the next row begins the map of another process.
+    fn start_over(&mut self) {
+        self.starts.push(self.maps.rows.len());
+        self.warnings.push(self.line, WarningKind::StartsOver);
+    }
+
+    /// Looks for the process in what stands before a row, such as `/proc/812/maps:`.
+    fn see_process(&mut self, before: &[u8]) {
+        const MAX_PIDS: usize = 1 << 16;
+        let Some(at) = memchr::memmem::rfind(before, b"/proc/") else { return };
+        let path = &before[at + b"/proc/".len()..];
+        let digits = path.iter().take_while(|b| b.is_ascii_digit()).count();
+        let pid = std::str::from_utf8(&path[..digits]).ok().and_then(|pid| pid.parse().ok());
+        let Some(pid) = pid.filter(|_| path.get(digits) == Some(&b'/')) else { return };
+        if self.pids.len() < MAX_PIDS {
+            let is_first = self.pids.is_empty();
+            self.is_of_other = self.pids.insert(pid) && !is_first;
+        }
     }
 
     /// Warns once that rows are left out.

@@ -59,6 +59,17 @@ impl Names {
         }
     }
 
+    /// The numbers of a string, of which rows far from each other have several.
+    pub(crate) fn ids(&self, name: &[u8]) -> Vec<u32> {
+        let is_whole = |at: &usize| {
+            let index = self.ends.partition_point(|end| end <= at);
+            let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+            (start == *at && self.ends.get(index) == Some(&(at + name.len()))).then_some(index)
+        };
+        let found = memchr::memmem::find_iter(&self.bytes, name);
+        found.filter_map(|at| is_whole(&at)).map(|index| index as u32 + 1).collect()
+    }
+
     /// All strings that are stored.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let mut start = 0;

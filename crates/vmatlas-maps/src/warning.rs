@@ -29,8 +29,8 @@ pub enum WarningKind {
         /// The one before it.
         before: AddressRange,
     },
-    /// The addresses start low again after a row that is normally the last of a process: the text
-    /// contains two maps.
+    /// The text contains two maps: the addresses start low again after a row that is normally the
+    /// last of a process, a process has two stacks, or `/proc/PID` of another one is before a row.
     StartsOver,
     /// The row's range is empty.
     Empty(AddressRange),
@@ -170,7 +170,8 @@ pub struct Warnings {
 }
 
 impl Warnings {
-    const MAX_KEPT: usize = 200;
+    /// The most warnings that are listed.
+    pub(crate) const MAX_KEPT: usize = 200;
 
     /// Adds a warning about a line, if there is room.
     pub fn push(&mut self, line: u64, kind: WarningKind) {

@@ -111,6 +111,20 @@ fn lines_are_read_back_as_they_were() {
 }
 
 #[test]
+fn lines_of_several_maps_have_no_sum() {
+    let small = "8048000-804c000 r-xp 00000000 fe:00 7 /a\nffce0000-ffd01000 rw-p 00000000 00:00 0 [stack]\n";
+    let rollup = "1000-9000 ---p 00000000 00:00 0 [rollup]\nRss: 4 kB\n";
+    let above = small.replace("80", "7f80").replace("ff", "7fff");
+    for text in [format!("{small}{small}"), format!("{small}{above}"), format!("{rollup}{rollup}")]
+    {
+        let lines = vmatlas_with_input(&["show", "-q", "-", "--ndjson"], text.as_bytes()).stdout;
+        let shown = vmatlas_with_input(&["show", "-q", "-", "--summary"], &lines).text();
+        assert!(shown.contains(" of 2 maps, which have no sum"), "{shown}");
+        read_back(&vmatlas_with_input(&["show", "-q", "-", "--json"], text.as_bytes()).stdout);
+    }
+}
+
+#[test]
 fn every_command_reads_a_document() {
     let sleeper = Sleeper::start();
     let (pid, directory) = (sleeper.pid(), tempfile::tempdir().unwrap());

@@ -120,6 +120,51 @@ fn several_maps_one_after_the_other() {
     ");
 }
 
+/// The addresses of a second process may all lie above those of the first.
+#[test]
+fn a_second_stack_is_of_another_process() {
+    let count = |text: &str| MapsReader::read(text.as_bytes()).processes();
+    let small = "8048000-804c000 r-xp 00000000 fe:00 7 /a\nf7fc9000-f7fcb000 r-xp 00000000 00:00 0 [vdso]\n\
+                 ffce0000-ffd01000 rw-p 00000000 00:00 0 [stack]\n";
+    let large = "55d6f0a00000-55d6f0a01000 r--p 00000000 fe:00 8 /b\n7ffc00000000-7ffc00021000 rw-p 00000000 00:00 0 [stack]\n";
+    let texts = [(format!("{small}{large}"), 2), (format!("{small}{large}{small}"), 3)];
+    for (text, maps) in texts {
+        assert_eq!(count(&text), maps, "{text}");
+        // Also beside other text.
+        assert_eq!(count(&text.replace('\n', "\n  \n").replace("8048000", "app: 8048000")), maps);
+    }
+    insta::assert_snapshot!(MapsReader::read(format!("{small}{large}").as_bytes()).warnings()[0],
+        @"the rows begin again: these are several maps, or rows out of order");
+    // More than there is room for warnings.
+    assert_eq!(count(&large.repeat(500)), 500);
+    // Without stacks, the vdso shows it.
+    let of_vdso = "1000-2000 r-xp 00000000 fe:00 7 /a\n3000-5000 r-xp 00000000 00:00 0 [vdso]\n";
+    let above = "7000-8000 r-xp 00000000 fe:00 7 /a\n9000-b000 r-xp 00000000 00:00 0 [vdso]\n";
+    assert_eq!(count(&format!("{of_vdso}{above}")), 2);
+    // One process: its stack in two rows that touch; the name that old kernels gave two pages.
+    assert_eq!(
+        count("1000-2000 rw-p 00000000 00:00 0 [stack]\n2000-3000 rwxp 00000000 00:00 0 [stack]\n"),
+        1
+    );
+    assert_eq!(
+        count(&format!(
+            "{of_vdso}ffffffffff600000-ffffffffffe00000 ---p 00000000 00:00 0 [vdso]\n"
+        )),
+        1
+    );
+}
+
+#[test]
+fn rows_behind_the_path_of_another_process_are_another_map() {
+    let count = |text: &str| MapsReader::read(text.as_bytes()).processes();
+    let row = |pid: u32, start: u32| {
+        format!("/proc/{pid}/maps:{start}000-{start}800 r-xp 00000000 fe:00 7     /lib/libc.so.6\n")
+    };
+    assert_eq!(count(&format!("{}{}{}", row(1, 1), row(2, 3), row(2, 4))), 2);
+    assert_eq!(count(&format!("{}{}{}", row(1, 5), row(2, 3), row(3, 4))), 3);
+    assert_eq!(count(&format!("{}{}", row(1, 1), row(1, 3))), 1);
+}
+
 #[test]
 fn a_copy_from_windows() {
     insta::assert_snapshot!(

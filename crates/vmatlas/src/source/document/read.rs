@@ -120,6 +120,7 @@ struct TargetIn {
     event: Option<u64>,
     time_s: Option<f64>,
     signal: Option<i32>,
+    maps: Option<u64>,
     empty: Option<String>,
     moment: Bounded<RangeIn, MAX_LIST>,
     frozen: Option<FrozenIn>,
@@ -218,6 +219,9 @@ impl Builder {
             frozen.running = running.collect();
             frozen
         });
+        if let Some(maps) = target.maps {
+            self.maps.set_processes(maps);
+        }
         self.word_size = match target.word_size {
             Some(32) => Some(WordSize::Bits32),
             Some(64) => Some(WordSize::Bits64),
@@ -276,6 +280,10 @@ impl Builder {
         }
         if let Some(wanted) = self.wanted.filter(|wanted| self.document.pid != Some(*wanted)) {
             return refused(ErrorKind::NoMoment, format!("it has no process {wanted}"));
+        }
+        if !self.is_whole {
+            // Lines have no warnings.
+            self.maps.warn_of_several();
         }
         if let Some(word_size) = self.word_size {
             self.maps.set_word_size(word_size);
