@@ -126,6 +126,8 @@ pub fn rendered_rows_come_back(maps: &Maps) {
                     | WarningKind::More(_)
                     | WarningKind::NamesEndIn(_)
                     | WarningKind::OddNames { .. }
+                    | WarningKind::NoNames(_)
+                    | WarningKind::PerhapsBroken(_)
                     | WarningKind::Rollups(_)
                     | WarningKind::RollupOfRows
                     | WarningKind::BadSize(_)

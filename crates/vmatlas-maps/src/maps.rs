@@ -5,12 +5,15 @@ use crate::kind::restore_line_feeds;
 use crate::line::PartialLine;
 use crate::mapping::{Device, Mapping, Perms};
 use crate::names::Names;
-use crate::parse::{RowErrorKind, parse_row, quick_row};
+use crate::parse::{RowError, RowErrorKind, parse_row, quick_row};
 use crate::range::AddressRange;
 use crate::render::{TextFormat, name_in};
-use crate::smaps::{Fields, SmapsField, SmapsValue, field_line, is_broken_size, is_smaps_value};
+use crate::smaps::{
+    Fields, SmapsField, SmapsValue, field_line, is_broken_size, is_smaps_size, is_smaps_value,
+};
 use crate::text::{
-    begins_like_a_row, find_row, find_row_from, is_broken_tombstone_row, other_listing,
+    Prefix, begins_like_a_row, broken_row, find_row, find_row_from, is_broken_tombstone_row,
+    other_listing,
 };
 use crate::warning::{Warning, WarningKind, Warnings};
 use crate::wrapper::{
@@ -359,6 +362,10 @@ pub struct MapsReader {
     pids: BTreeSet<u64>,
     /// Whether the row is of another process than all rows before it.
     is_of_other: bool,
+    /// What stands before the last row of a text.
+    prefix: Prefix,
+    /// Whether the last line of a text is a row or a field that stands in it as it is.
+    is_plain_row: bool,
 }
 
 /// The encoding of a text.
@@ -518,14 +525,29 @@ impl MapsReader {
         let partial = std::mem::take(&mut self.partial);
         if let Some(line) = partial.get().filter(|line| !line.is_empty()) {
             let is_in_tombstone = self.is_behind_tombstone_row(self.in_fields);
+            let is_behind_row = std::mem::take(&mut self.is_plain_row);
             self.take_line(line);
-            if self.content == Content::Rows || begins_like_a_row(line) || is_in_tombstone {
+            let is_of_row = self.is_plain_row
+                || is_behind_row
+                    && (self.prefix.end_in(line).is_some() || self.prefix.begins_with(line));
+            let is_row = self.content == Content::Rows || begins_like_a_row(line);
+            if is_row || is_of_row || is_in_tombstone {
                 self.warnings.push(self.line, WarningKind::Cut);
             }
         }
         if self.content == Content::Text {
             self.unwrap(|unwrapper, sink| unwrapper.finish(sink));
             self.join_rests();
+        }
+        if self.broken.perhaps_cut() > 0 {
+            self.warnings.push(0, WarningKind::PerhapsBroken(self.broken.perhaps_cut() as u64));
+        }
+        if self.layout.nameless_file {
+            let without = |row: &&Row| row.name == 0 && row.inode != 0;
+            let rows = self.maps.rows.iter().filter(without).count() as u64;
+            if rows > 0 {
+                self.warnings.push(0, WarningKind::NoNames(rows));
+            }
         }
         if self.broken.is_joined() {
             self.unwrapper.add(Wrapper::Lines);
@@ -744,13 +766,18 @@ impl MapsReader {
             self.warnings.push(self.line, RowErrorKind::TooLong.into());
             return false;
         }
+        self.is_plain_row = false;
+        // What stands before a row also stands before its fields, and its name in the next line.
+        let start = if wrapped { 0 } else { self.prefix.end_in(line).unwrap_or(0) };
+        let inside = &line[start..];
         // Prose with a colon may also follow a row.
         let rows = self.maps.rows.len();
         let known = self.maps.fields.as_ref().is_some_and(|fields| fields.rows() == rows);
-        let field = field_line(line).filter(|&(name, rest)| {
+        let field = field_line(inside).filter(|&(name, rest)| {
             // Between the strings of a record are others.
-            let is_of_row = !wrapped || is_smaps_value(name, rest);
-            self.in_fields && (known || name == b"Size") && is_of_row
+            let is_of_row = !wrapped && start == 0 || is_smaps_value(name, rest);
+            let begins = || name == b"Size" || is_smaps_size(name, rest);
+            self.in_fields && (known || begins()) && is_of_row
         });
         let was_in_fields = std::mem::replace(&mut self.in_fields, true);
         if let Some((mut row, at)) = find_row(line) {
@@ -776,34 +803,45 @@ impl MapsReader {
                 self.start_over();
             }
             self.take_row(&row);
-            if at == 0 && !wrapped {
-                self.broken.row(line.len());
-            } else {
+            if wrapped {
                 self.broken.end();
+            } else {
+                self.prefix.set(&line[..at]);
+                self.broken.row(line.len());
+                self.is_plain_row = true;
             }
             true
         } else if let Some((name, rest)) = field {
             self.broken.end();
             self.take_field(name, rest);
+            self.is_plain_row = !wrapped;
             true
-        } else if !wrapped && self.broken.is_behind_row() && self.take_name(line) {
+        } else if !wrapped && self.broken.is_behind_row() && self.take_name(inside) {
             self.broken.end();
+            self.is_plain_row = true;
             true
         } else {
-            match self.maps.rows.len().checked_sub(1).filter(|_| !wrapped) {
+            match self.maps.rows.len().checked_sub(1).filter(|_| !wrapped && start == 0) {
                 Some(last) => self.broken.keep(last, line),
                 None => self.broken.end(),
             }
             self.in_fields = wrapped && was_in_fields;
-            if !begins_like_a_row(line) {
-                if is_broken_tombstone_row(line, self.is_behind_tombstone_row(was_in_fields)) {
-                    self.warnings.push(self.line, RowErrorKind::Size.into());
-                }
+            // Rows of a kernel stand before it.
+            let is_kernels = self.maps.rows.last().is_some_and(|row| row.perms.0[3] != b'?');
+            let is_row = begins_like_a_row(inside);
+            if !(is_row && (start == 0 || is_kernels))
+                && is_broken_tombstone_row(line, self.is_behind_tombstone_row(was_in_fields))
+            {
+                self.warnings.push(self.line, RowErrorKind::Size.into());
                 return false;
             }
+            let row = if is_row { Some(start) } else { broken_row(line) };
+            let Some(row) = row else { return false };
             // Permissions that no kernel prints are a row only among rows.
-            let odd_perms = || RowErrorKind::Perms.into();
-            self.warnings.push(self.line, parse_row(line).err().map_or_else(odd_perms, Into::into));
+            let odd_perms = RowError { kind: RowErrorKind::Perms, column: 1 };
+            let mut error = parse_row(&line[row..]).err().unwrap_or(odd_perms);
+            error.column = error.column.saturating_add(row as u32);
+            self.warnings.push(self.line, error.into());
             false
         }
     }

@@ -213,6 +213,11 @@ pub(crate) fn is_smaps_value(name: &[u8], rest: &[u8]) -> bool {
     rest.ends_with(b" kB") || name == b"VmFlags" || name == b"THPeligible"
 }
 
+/// Whether a field is a size that the kernel prints.
+pub(crate) fn is_smaps_size(name: &[u8], rest: &[u8]) -> bool {
+    rest.ends_with(b" kB") && is_size(name)
+}
+
 impl Fields {
     /// Adds a field to row number `row`; no later row may have fields yet.
     pub(crate) fn push(&mut self, row: usize, name: &[u8], rest: &[u8]) {

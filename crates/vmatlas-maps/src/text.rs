@@ -108,6 +108,82 @@ pub(crate) fn begins_like_a_row(line: &[u8]) -> bool {
     start >= 6 && end >= 6 && line[start] == b'-'
 }
 
+/// Where a row begins in a line that is not valid, with any text before it: two addresses of six
+/// digits or more, and permissions.
+pub(crate) fn broken_row(line: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'-', line).find_map(|dash| {
+        let digits = |text: &mut dyn Iterator<Item = &u8>| {
+            text.take(40).take_while(|b| b.is_ascii_hexdigit()).count()
+        };
+        let start = dash - digits(&mut line[..dash].iter().rev());
+        let end = dash + 1 + digits(&mut line[dash + 1..].iter());
+        let perms = line.get(end..end + 5)?.strip_prefix(b" ")?.first_chunk::<4>()?;
+        let is_row = dash - start >= 6
+            && end - dash > 6
+            && plausible(Perms(*perms))
+            && perms[3] != b'?'
+            && is_clear(&line[..start]);
+        is_row.then_some(start)
+    })
+}
+
+/// The text that stands before a row, as in a log, a mail or an indented text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Prefix(Vec<u8>);
+
+impl Prefix {
+    /// The longest one: a path and a time.
+    const MAX: usize = 4096 + 256;
+
+    pub(crate) fn set(&mut self, before: &[u8]) {
+        self.0.clear();
+        self.0.extend_from_slice(before.get(..Self::MAX).map_or(before, |_| b""));
+    }
+
+    /// Where the text behind such a prefix begins. Numbers may differ: times, lines.
+    pub(crate) fn end_in(&self, line: &[u8]) -> Option<usize> {
+        if self.0.iter().all(|b| b" \t>".contains(b)) {
+            // Levels of quotes; blanks may differ.
+            let quotes = |text: &[u8]| text.iter().filter(|b| **b == b'>').count();
+            let end = line.iter().take_while(|b| b" \t>".contains(b)).count();
+            return (end > 0 && quotes(&line[..end]) == quotes(&self.0)).then_some(end);
+        }
+        self.walk(line).ok()
+    }
+
+    /// Whether a line is the beginning of the prefix.
+    pub(crate) fn begins_with(&self, line: &[u8]) -> bool {
+        !line.is_empty() && self.walk(line).is_err_and(|is_at_end| is_at_end)
+    }
+
+    /// The position in the line behind the prefix, or whether the line ends before it.
+    fn walk(&self, line: &[u8]) -> Result<usize, bool> {
+        let number = |text: &[u8], at: usize| {
+            let blanks = text[at..].iter().take_while(|&&b| b == b' ').count();
+            let digits = text[at + blanks..].iter().take_while(|b| b.is_ascii_digit()).count();
+            (digits > 0).then_some(at + blanks + digits)
+        };
+        let (mut at, mut in_line) = (0, 0);
+        while let Some(&byte) = self.0.get(at) {
+            let Some(&found) = line.get(in_line) else { return Err(true) };
+            match (number(&self.0, at), number(line, in_line)) {
+                (Some(end), Some(end_in_line)) => (at, in_line) = (end, end_in_line),
+                (None, _) if byte == found => (at, in_line) = (at + 1, in_line + 1),
+                // grep writes this in lines around those that it found.
+                (None, _)
+                    if byte == b':'
+                        && found == b'-'
+                        && line[..in_line].last().is_some_and(u8::is_ascii_digit) =>
+                {
+                    (at, in_line) = (at + 1, in_line + 1);
+                }
+                _ => return Err(false),
+            }
+        }
+        Ok(in_line)
+    }
+}
+
 /// Whether a line has a row of a tombstone that is not valid: its size and end differ, or it was cut
 /// behind rows of a tombstone (`is_behind_rows`).
 pub(crate) fn is_broken_tombstone_row(line: &[u8], is_behind_rows: bool) -> bool {

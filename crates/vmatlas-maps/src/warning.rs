@@ -55,6 +55,11 @@ pub enum WarningKind {
         /// The first such name.
         first: Vec<u8>,
     },
+    /// This many rows of files have no name: only kernels before 2.2 print such rows.
+    NoNames(u64),
+    /// This many rows, the longest ones, are of one length, and other lines stand behind them: a
+    /// terminal may have broken their names.
+    PerhapsBroken(u64),
     /// The text has the rollups of this many processes.
     Rollups(u64),
     /// One of the rows is a rollup, beside other rows: no sum includes it.
@@ -86,6 +91,8 @@ impl WarningKind {
             WarningKind::Wrapped(_) => "wrapped",
             WarningKind::NamesEndIn(_) => "names-end-alike",
             WarningKind::OddNames { .. } => "odd-names",
+            WarningKind::NoNames(_) => "no-names",
+            WarningKind::PerhapsBroken(_) => "perhaps-broken",
             WarningKind::Rollups(_) => "rollups",
             WarningKind::RollupOfRows => "rollup-of-rows",
             WarningKind::BadSize(_) => "bad-size",
@@ -142,6 +149,15 @@ impl fmt::Display for Warning {
                 "{rows} {} an unusual name, such as `{}`: they may be wrapped in something, or damaged",
                 if *rows == 1 { "row has" } else { "rows have" },
                 escape::name(&first[..first.len().min(60)])
+            ),
+            WarningKind::NoNames(rows) => write!(
+                f,
+                "{rows} {} no name, which only kernels before 2.2 leave out: the text may lack it",
+                if *rows == 1 { "row of a file has" } else { "rows of files have" }
+            ),
+            WarningKind::PerhapsBroken(rows) => write!(
+                f,
+                "the {rows} longest rows are of one length, with other lines behind them: their names may go on there"
             ),
             WarningKind::Rollups(count) => {
                 write!(f, "these are {count} rollups: their sizes are not one sum")

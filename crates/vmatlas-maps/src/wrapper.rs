@@ -4,6 +4,7 @@
 //! [`Unwrapper`] takes the lines of a text that is no plain listing and hands on the lines inside.
 //! Each kind of wrapper is a [`Wrapper`], so that a reader can name what was removed.
 
+mod diff;
 mod encoding;
 mod lines;
 mod literal;
@@ -17,8 +18,10 @@ pub(crate) use terminal::{is_coloured_by_grep, remove_colours, undo_cat};
 use crate::line::PartialLine;
 use crate::maps::MAX_LINE;
 use crate::smaps::{field_line, is_smaps_value};
-use crate::text::{find_row_from, row_at_start};
+use crate::text::{find_row, find_row_from, row_at_start};
+use diff::Diff;
 use literal::{Quote, Unclosed, unescape};
+use std::borrow::Cow;
 use std::fmt;
 
 /// What a text wraps rows in.
@@ -45,6 +48,8 @@ pub enum Wrapper {
     Ends,
     /// The marks of a diff; rows that were removed.
     Diff,
+    /// The left side of `diff -y`.
+    LeftSide,
     /// The line ends and `=XX` of a quoted-printable mail.
     Mail,
     /// Line feeds within rows, where a terminal or a mail broke their lines.
@@ -68,6 +73,9 @@ impl fmt::Display for Wrapper {
                 "lines end in the same bytes, which are no part of names; they are left out"
             }
             Wrapper::Diff => "this looks like a diff: what it removes (`-`, `<`, `[-`) is left out",
+            Wrapper::LeftSide => {
+                "this looks like a diff in two columns: only the right side is read, whose names may be cut"
+            }
             Wrapper::Lines => {
                 "rows are broken into lines, as terminals and mails do it: their names were joined"
             }
@@ -103,6 +111,9 @@ pub(crate) struct Unwrapper {
     soft: Vec<u8>,
     found: Vec<Wrapper>,
     dropped: bool,
+    diff: Diff,
+    /// Whether a line had two rows side by side.
+    two_columns: bool,
 }
 
 impl Unwrapper {
@@ -152,6 +163,9 @@ impl Unwrapper {
             }
         }
         self.take_line(&soft, sink);
+        let mut lines = Vec::new();
+        self.diff.finish(&mut lines);
+        lines.into_iter().for_each(|line| self.take_plain(&line, sink));
         self.finish_row(sink);
         if let Some(quote) = open {
             self.inside(&carry, &quote, 0, sink);
@@ -164,7 +178,36 @@ impl Unwrapper {
         !text.is_empty() && self.lines_inside(&text, 0, sink)
     }
 
+    /// Takes a line; of a diff, what the new file has of it.
     fn take_line(&mut self, line: &[u8], sink: &mut Sink<'_>) {
+        let plain = match memchr::memchr(0x1b, line) {
+            Some(_) => Cow::Owned(remove_colours(line)),
+            None => Cow::Borrowed(line),
+        };
+        let mut lines = Vec::new();
+        let removes = self.diff.take(&plain, &mut lines);
+        let has_row = |line: &[u8]| find_row(line).is_some();
+        if removes.flatten().is_some_and(has_row) {
+            self.add(Wrapper::Diff);
+        }
+        if removes.is_some() && plain.len() < line.len() && has_row(&plain) {
+            self.add(Wrapper::Colours);
+        }
+        lines.iter().for_each(|line| self.take_plain(line, sink));
+        if removes.is_none() {
+            self.take_plain(line, sink);
+        }
+    }
+
+    fn take_plain(&mut self, line: &[u8], sink: &mut Sink<'_>) {
+        let line = match right_side(line, self.two_columns) {
+            Some(right) => {
+                self.two_columns = true;
+                self.add(Wrapper::LeftSide);
+                right
+            }
+            None => line,
+        };
         // Python writes `b'…'` for bytes.
         let begins = |quote: Quote| line[..quote.start].trim_ascii().len() < 2;
         if !self.unfinished.is_empty()
@@ -551,6 +594,54 @@ fn without_removed(line: &[u8]) -> Option<Vec<u8>> {
     (has_row(&before) || has_row(&after)).then_some(after)
 }
 
+/// The right side of a line of `diff -y` that has two rows side by side, or, if such lines were seen
+/// (`is_known`), one on its left side alone: empty if the line is only there.
+pub(crate) fn right_side(line: &[u8], is_known: bool) -> Option<&[u8]> {
+    // Most lines have neither.
+    if !is_known
+        && memchr::memchr(b'\t', line).is_none()
+        && memchr::memmem::find(line, b"  ").is_none()
+    {
+        return None;
+    }
+    let (row, at) = find_row(line)?;
+    let name = row.name;
+    // The gutter has blanks and one mark.
+    let gutter = |text: &[u8]| {
+        let trimmed = text.trim_ascii_end();
+        let without = match trimmed.split_last() {
+            Some((mark, before)) if b"|<>()\\/".contains(mark) => before,
+            _ => trimmed,
+        };
+        let blanks = &text[without.trim_ascii_end().len()..];
+        (blanks.contains(&b'\t') || blanks.len() > 1).then_some(without.trim_ascii_end().len())
+    };
+    let start = line.len() - name.len();
+    if let Some((right, second)) = find_row_from(line, start) {
+        // Both may have the same text before them, with other numbers.
+        let is_same = |(a, b): (&u8, &u8)| a == b || a.is_ascii_digit() && b.is_ascii_digit();
+        let left = &line[..at];
+        let between = &line[start..second];
+        let between = match between.len().checked_sub(at) {
+            Some(end) if between[end..].iter().zip(left).all(is_same) => &between[..end],
+            _ => between,
+        };
+        // More rows on a line are something else.
+        let is_last = find_row_from(line, line.len() - right.name.len()).is_none();
+        return gutter(between).filter(|_| is_last).map(|_| &line[second..]);
+    }
+    let is_left = |mark: u8| name.ends_with(&[mark]) && gutter(name).is_some();
+    if !is_known || at > 0 && line[..at].contains(&b'>') {
+        return None;
+    }
+    match is_left(b'<') {
+        true => Some(b""),
+        // The same on both sides.
+        false if is_left(b'(') => Some(&line[at..line.len() - name.len() + gutter(name)?]),
+        false => None,
+    }
+}
+
 /// The parts of a text between occurrences of `separator`.
 pub(crate) fn split_around<'a>(
     text: &'a [u8],
@@ -599,6 +690,9 @@ pub(crate) fn is_wrapped(line: &[u8], name: &[u8]) -> bool {
         unwrapper.plain(line, 0, 0, &mut |_, _| true);
     }
     let has = |word: &[u8]| memchr::memmem::find(name, word).is_some();
+    if right_side(line, false).is_some() || name.ends_with(b"\t<") {
+        return true;
+    }
     let is_markup = name.ends_with(b">") && (has(b"<br") || has(b"</"));
     !unwrapper.found.is_empty() || is_coloured_by_grep(name) || is_markup
 }

@@ -2,8 +2,8 @@
 
 use crate::mapping::Mapping;
 
-/// The widths at which terminals, mails and `fold` break lines. Rows with a name have more than 73
-/// bytes.
+/// The widths at which most terminals, mails and `fold` break lines. Rows with a name have more than
+/// 73 bytes.
 const WIDTHS: [usize; 12] = [76, 78, 79, 80, 90, 96, 100, 110, 120, 128, 132, 160];
 /// How many lines behind rows are kept, and how long they may be.
 const MAX_LINES: usize = 4096;
@@ -25,17 +25,19 @@ struct Rest {
 pub(crate) struct BrokenLines {
     /// The length of the line before, and whether it is a row; `None` if it is no part of one.
     before: Option<(usize, bool)>,
-    /// The longest row with nothing before it on its line, and the number of such rows.
+    /// The length of the longest line with a row, and the number of such lines.
     longest: (usize, usize),
     rests: Vec<Rest>,
     /// Whether a name stands in the line behind its row.
     has_names: bool,
     /// Whether a name goes on in the line behind its row.
     has_rests: bool,
+    /// The number of rows whose names may go on in the line behind them.
+    perhaps_cut: usize,
 }
 
 impl BrokenLines {
-    /// Notes that a line is a row and nothing else.
+    /// Notes that a line ends in a row.
     pub(crate) fn row(&mut self, length: usize) {
         self.before = Some((length, true));
         match length.cmp(&self.longest.0) {
@@ -95,7 +97,18 @@ impl BrokenLines {
         let broken = all.iter().filter(|rest| rest.is_first && rest.before == width).count();
         let others = all.iter().filter(|rest| rest.is_first && rest.before != width).count();
         // Behind the last row may stand anything; between the rows of a log, other lines.
-        if !WIDTHS.contains(&width) || broken < 2 || broken < rows.div_ceil(2) || others > 1 {
+        if broken < 2 || broken < rows.div_ceil(2) || others > 1 {
+            return Vec::new();
+        }
+        // Lines of a log have blanks, or begin with a path.
+        let is_path = |rest: &Rest| {
+            rest.text.contains(&b'/') && rest.text[0] != b'/' && !rest.text.contains(&b' ')
+        };
+        let mut of_width = all.iter().filter(|rest| rest.before == width);
+        if !WIDTHS.contains(&width) && (broken < rows || !of_width.all(is_path)) {
+            let is_of_name = |rest: &Rest| rest.text.iter().any(|b| b"/.])".contains(b));
+            let are_all = broken == rows && all.iter().all(is_of_name);
+            self.perhaps_cut = if are_all { rows } else { 0 };
             return Vec::new();
         }
         let mut joined: Vec<(usize, Vec<u8>)> = Vec::new();
@@ -108,6 +121,11 @@ impl BrokenLines {
         }
         self.has_rests = !joined.is_empty();
         joined
+    }
+
+    /// The number of rows of one length, all with other lines behind them, whose names may be cut.
+    pub(crate) fn perhaps_cut(&self) -> usize {
+        self.perhaps_cut
     }
 
     /// Whether lines were joined to rows.

@@ -606,6 +606,133 @@ fn rows_that_other_diffs_remove_are_not_read() {
     assert_eq!(shown(plain), "3000 /b");
 }
 
+/// A hunk of a diff shows which lines are of the old file, whatever stands before their rows.
+#[test]
+fn rows_of_the_old_side_of_a_hunk_are_not_read() {
+    let shown = |text: &str| {
+        let maps = MapsReader::read(text.as_bytes());
+        let rows: Vec<String> = maps
+            .iter()
+            .map(|row| format!("{:x} {}", row.range.start, String::from_utf8_lossy(row.name)))
+            .collect();
+        let is_noted = |warning: &Warning| {
+            matches!(warning.kind, WarningKind::Wrapped(Wrapper::Diff | Wrapper::LeftSide))
+        };
+        assert!(maps.warnings().iter().any(is_noted), "{text}");
+        rows.join(", ")
+    };
+    let row =
+        |start: &str, name: &str| format!("{start}000-{start}800 r-xp 00000000 fe:00 7     {name}");
+    let (a, b, c, d) = (row("1", "/a"), row("2", "/b"), row("2", "/c"), row("3", "/d"));
+    for log in ["", "host app[77]: ", "    ", "a - b: "] {
+        for quote in ["", "> ", "    "] {
+            let quoted = |text: String| -> String {
+                text.lines().map(|line| format!("{quote}{line}\n")).collect()
+            };
+            let (a, b, c, d) = (
+                format!("{log}{a}"),
+                format!("{log}{b}"),
+                format!("{log}{c}"),
+                format!("{log}{d}"),
+            );
+            let removed = format!("--- old\n+++ new\n@@ -1,3 +1,2 @@\n {a}\n-{b}\n {d}\n");
+            assert_eq!(shown(&quoted(removed)), "1000 /a, 3000 /d");
+            let unified = format!("@@ -1,3 +1,3 @@ x\n {a}\n-{b}\n+{c}\n {d}\n");
+            assert_eq!(shown(&quoted(unified.clone())), "1000 /a, 2000 /c, 3000 /d");
+            let coloured = unified.replace("@@ -", "\x1b[36m@@ -").replace("\n-", "\n\x1b[31m-");
+            assert_eq!(shown(&quoted(coloured)), "1000 /a, 2000 /c, 3000 /d");
+            let merged = format!(
+                "diff --cc maps\n@@@ -1,2 -1,3 +1,3 @@@\n  {a}\n- {b}\n -{b}\n++{c}\n+ {d}\n"
+            );
+            assert_eq!(shown(&quoted(merged)), "1000 /a, 2000 /c, 3000 /d");
+            let normal = format!("2c2\n< {b}\n---\n> {c}\n5a6\n> {d}\n");
+            assert_eq!(shown(&quoted(normal)), "2000 /c, 3000 /d");
+            let context = format!(
+                "*** old\n--- new\n***************\n*** 1,3 ****\n  {a}\n! {b}\n  {d}\n--- 1,3 ----\n  {a}\n! {c}\n  {d}\n"
+            );
+            assert_eq!(shown(&quoted(context)), "1000 /a, 2000 /c, 3000 /d");
+            let context =
+                format!("***************\n*** 1,3 ****\n  {a}\n- {b}\n  {d}\n--- 1,2 ----\n");
+            assert_eq!(shown(&quoted(context)), "1000 /a, 3000 /d");
+        }
+        let two = format!(
+            "{log}{a}\t\t{log}{a}\n{log}{b}\t      |\t{log}{c}\n{log}{b}  <\n\t\t   >\t{log}{d}\n"
+        );
+        assert_eq!(shown(&two), "1000 /a, 2000 /c, 3000 /d");
+    }
+    // Behind the lines of a hunk, a `-` is no mark.
+    let list = format!("@@ -1 +1 @@\n-{a}\n+{b}\ntext\n- host app: {d}\n");
+    assert_eq!(shown(&list), "2000 /b, 3000 /d");
+}
+
+/// What stands before a row stands before its name in the next line, and before its fields.
+#[test]
+fn names_and_fields_behind_the_prefix_of_a_row_are_read() {
+    let rows = "1000-2000 r-xp 00000000 fd:00 7\n/a\n3000-4000 rw-p 00000000 00:00 0\n[stack]\n";
+    let smaps = "1000-2000 r-xp 00000000 fd:00 7 /a\nRss:                   4 kB\nPss: 1 kB\nVmFlags: rd\n\
+                 3000-4000 rw-p 00000000 00:00 0 [stack]\nSize:                  4 kB\n";
+    let behind = |prefix: &dyn Fn(usize) -> String, text: &str| -> Maps {
+        let line = |(index, line)| format!("{}{line}\n", prefix(index));
+        let text: String = text.lines().enumerate().map(line).collect();
+        MapsReader::read(format!("text\n{text}").as_bytes())
+    };
+    let prefixes: [&dyn Fn(usize) -> String; 6] = [
+        &|_| "> ".to_owned(),
+        &|_| "> > ".to_owned(),
+        &|index| " ".repeat(4 + index % 2),
+        &|index| format!("Nov  {index} 12:{index:02}:00 host app[77]: "),
+        &|index| format!("[{:5}.123] app: ", index * 50),
+        &|index| format!("maps:{}:", index + 8),
+    ];
+    for prefix in prefixes {
+        let maps = behind(prefix, rows);
+        let names: Vec<_> = maps.iter().map(|row| row.name.to_vec()).collect();
+        assert_eq!(names, [b"/a".to_vec(), b"[stack]".to_vec()], "{}", prefix(1));
+        let maps = behind(prefix, smaps);
+        assert_eq!(maps.warnings(), [], "{}", prefix(1));
+        assert_eq!([0, 1].map(|row| maps.fields(row).count()), [3, 1], "{}", prefix(1));
+    }
+    let cut =
+        MapsReader::read(b"1000-2000 r-xp 00000000 fd:00 7\n3000-4000 r-xp 00000000 fd:00 8 /a\n");
+    insta::assert_snapshot!(cut.warnings()[0], @"1 row of a file has no name, which only kernels before 2.2 leave out: the text may lack it");
+}
+
+#[test]
+fn damaged_and_cut_rows_behind_other_text_are_noted() {
+    let log =
+        |rows: &[&str]| rows.iter().map(|row| format!("host app[7]: {row}\n")).collect::<String>();
+    let row = "55d6f0a01000-55d6f0a05000 r-xp 00001000 fe:00 1001     /usr/bin/demo";
+    let shown = |text: &str| {
+        let maps = MapsReader::read(text.as_bytes());
+        maps.warnings().iter().map(|warning| format!("{warning}\n")).collect::<String>()
+    };
+    let damaged = log(&[
+        row,
+        "55d6f0a06000-55d6f0a07000 r-xp 00001",
+        "55d6f0a08000-55d6f0a09000 r-x 0 fe:00 1 /a",
+        row.replace("f0a", "f1a").as_str(),
+    ]);
+    let perms = "column 40: not a row: four permissions and a blank are expected, like r-xp\n";
+    let offset = "not a row: a hexadecimal offset of at most 64 bits and a blank are expected\n";
+    assert_eq!(shown(&damaged), format!("line 2, column 50: {offset}line 3, {perms}"));
+    // Also behind what stands before no row.
+    let other = damaged
+        .replace("host app[7]: 55d6f0a06000", "other: 55d6f0a06000")
+        .replace("r-xp 00001\n", "r-xp 00001x fe:00 1 /x\n");
+    assert_eq!(shown(&other), format!("line 2, column 44: {offset}line 3, {perms}"));
+    // Cut behind every byte of the last row, and before it.
+    let whole = log(&[row, &row.replace("f0a", "f1a")]);
+    let (first, _) = whole.split_at(whole.len() / 2);
+    for end in first.len() + 1..whole.len() {
+        assert!(
+            shown(&whole[..end]).contains("the last line has no line feed"),
+            "{}",
+            &whole[..end]
+        );
+    }
+    assert_eq!(shown(&whole), "");
+}
+
 /// A rollup has the sums of the rows beside it.
 #[test]
 fn a_rollup_beside_rows_is_in_no_sum() {
@@ -910,6 +1037,27 @@ fn names_that_a_terminal_broke_are_joined() {
     };
     check("80 columns", &plain(), terminal(80, "").as_bytes());
     check("76 columns", &plain(), terminal(76, "$ exit\n").as_bytes());
+    // Any width, if what stands behind can only be the rest of a path.
+    let long = |width: usize, log: &str| {
+        let name = "/nix/store/0c1ybk0sahvi3bm9gpz5a0nsk61xx3lq-demo-1.2/bin/demo";
+        let row =
+            |start: u32| format!("{start}000-{start}800 r-xp 00000000 fe:00 7{:33}{name}", "");
+        let rows = [row(1), row(3), "5000-6000 rw-p 00000000 00:00 0 ".to_owned()];
+        let broken = rows.each_ref().map(|row| format!("{log}{row}"));
+        let broken = broken.map(|row| match row.split_at_checked(width) {
+            Some((line, rest)) => format!("{line}\n{rest}"),
+            None => row,
+        });
+        (rows, lines(&broken))
+    };
+    for (width, log) in [(75, ""), (85, ""), (94, "app: "), (105, ""), (113, "[1] ")] {
+        let (rows, text) = long(width, log);
+        check("any width", &rows, format!("$ cat maps\n{text}").as_bytes());
+    }
+    let (_, text) = long(85, "");
+    let maps =
+        MapsReader::read(format!("$ cat maps\n{}", text.replace("-demo", "- demo")).as_bytes());
+    insta::assert_snapshot!(maps.warnings()[0], @"the 2 longest rows are of one length, with other lines behind them: their names may go on there");
     // Other lines stand between the rows of a log.
     let log: String = ROWS.iter().map(|row| format!("{row}\nnext\n")).collect();
     check("a log", &plain(), format!("a log\n{log}").as_bytes());
