@@ -72,6 +72,11 @@ use vmatlas_object::Memory;
 /// The group of memory of a program or library that begins as zero.
 pub const BSS: &str = ".bss";
 
+/// The text of the label of `[stack]` where it is the stack of any thread.
+pub const STACK_OF_A_THREAD: &str = "stack of a thread";
+/// That where the first thread runs elsewhere: it may have been forked by another thread.
+pub const STACK_OF_THE_BEGIN: &str = "stack on which the program began";
+
 /// How reliable a label is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Confidence {
@@ -311,6 +316,7 @@ impl<'a> Labeller<'a> {
         elf::recognise(self);
         // Memory at fixed addresses.
         sanitizers::recognise(self);
+        kernel_names::recognise_gates(self);
         // Java's guard zones are inside the stacks that the C library knows.
         let jvm = jvm::recognise_certain(self);
         // Go threads run on stacks in Go's heap.

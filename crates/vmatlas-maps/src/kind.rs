@@ -61,7 +61,8 @@ pub enum Kind<'a> {
     Secretmem,
     /// `/dmabuf:NAME` or `anon_inode:dmabuf`.
     DmaBuf,
-    /// A file under `/dev`, except `/dev/shm`, `/dev/hugepages` and `/dev/mqueue`.
+    /// A file under `/dev`, except where other file systems are mounted there, such as `/dev/shm`,
+    /// `/dev/hugepages` and `/dev/mqueue`.
     Device,
     /// `[vdso]`.
     Vdso,
@@ -231,8 +232,7 @@ impl<'a> Mapping<'a> {
             b"//anon" if self.inode == 0 => Kind::Anonymous,
             name if name.starts_with(b"/dmabuf:") => Kind::DmaBuf,
             name if name.starts_with(b"/dev/") => {
-                let memory_files: [&[u8]; 3] = [b"/dev/shm/", b"/dev/hugepages/", b"/dev/mqueue/"];
-                if memory_files.iter().any(|dir| name.starts_with(dir)) {
+                if is_in_mount_of_dev(name) {
                     Kind::File
                 } else {
                     Kind::Device
@@ -316,6 +316,26 @@ pub fn restore_line_feeds(name: &[u8]) -> Cow<'_, [u8]> {
     }
     path.extend_from_slice(&name[from..]);
     Cow::Owned(path)
+}
+
+/// Whether a file lies where another file system is mounted below /dev: memory, huge pages (also
+/// `hugepages1G`), queues, the properties and the cgroups of Android; or in a hidden directory.
+fn is_in_mount_of_dev(name: &[u8]) -> bool {
+    const MOUNTS: [&[u8]; 9] = [
+        b"shm",
+        b"mqueue",
+        b"__properties__",
+        b"cgroup_info",
+        b"memcg",
+        b"cpuctl",
+        b"cpuset",
+        b"blkio",
+        b"binder_logs",
+    ];
+    let inside = name.strip_prefix(b"/dev/").unwrap_or_default();
+    let Some(slash) = memchr::memchr(b'/', inside) else { return false };
+    let mount = &inside[..slash];
+    MOUNTS.contains(&mount) || mount.starts_with(b"hugepages") || mount.starts_with(b".")
 }
 
 fn number(text: &[u8]) -> Option<u32> {

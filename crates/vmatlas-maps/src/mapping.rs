@@ -1,6 +1,7 @@
 //! A row of `/proc/PID/maps` as a value.
 
 use crate::escape::{self, Escaped};
+use crate::kind::Kind;
 use crate::range::AddressRange;
 use std::fmt;
 
@@ -139,11 +140,24 @@ pub struct Mapping<'a> {
     pub name: &'a [u8],
 }
 
+/// The page of vsyscalls of x86-64.
+pub(crate) const VSYSCALL: u64 = 0xffff_ffff_ff60_0000;
+
 impl Mapping<'_> {
     /// Whether this is the row of smaps_rollup. It is no mapping: its range includes all that lies
     /// between the first one and the last, mapped or not.
     pub fn is_rollup(&self) -> bool {
         self.perms.0 == *b"---p" && self.name == b"[rollup]"
+    }
+
+    /// Whether this is the page for system calls that kernels show at the same address in every
+    /// process: that of vsyscalls on x86-64, or that of i386 before the vdso had other addresses
+    /// (Linux 2.6). Programs execute its code. Old kernels show it without permissions, and without
+    /// a name.
+    pub fn is_gate(&self) -> bool {
+        const OF_I386: AddressRange = AddressRange::new(0xffff_e000, 0xffff_f000);
+        let is_there = self.range == OF_I386 || self.range.start == VSYSCALL;
+        is_there && matches!(self.kind(), Kind::Anonymous | Kind::Vdso | Kind::Vsyscall)
     }
 }
 

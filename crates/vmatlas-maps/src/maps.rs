@@ -3,7 +3,7 @@
 use crate::kernel::{KernelVersion, WordSize};
 use crate::kind::restore_line_feeds;
 use crate::line::PartialLine;
-use crate::mapping::{Device, Mapping, Perms};
+use crate::mapping::{Device, Mapping, Perms, VSYSCALL};
 use crate::names::Names;
 use crate::parse::{RowError, RowErrorKind, parse_row, quick_row};
 use crate::range::AddressRange;
@@ -36,8 +36,6 @@ const MAX_NAMES: usize = 1 << 28;
 const MAX_FIELDS: usize = 1 << 30;
 /// 64 TiB: no stack or heap is this large, but a reservation may be.
 const HUGE: u64 = 1 << 46;
-/// The page of vsyscalls of x86-64.
-const VSYSCALL: u64 = 0xffff_ffff_ff60_0000;
 
 /// The rows of a map. Each takes 48 bytes plus its name, which rows of one file share.
 ///

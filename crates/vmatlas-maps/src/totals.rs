@@ -18,7 +18,8 @@ pub enum Group {
 }
 
 /// Sizes of smaps, of a row or of several, in bytes. A text may lack some fields; a sum is that of
-/// the rows that have the field.
+/// the rows that have the field. Shares of resident memory are unknown if a row with resident memory
+/// lacks theirs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Sizes {
@@ -42,37 +43,43 @@ impl Sizes {
     /// The sizes of a row.
     pub fn of(maps: &Maps, index: usize) -> Sizes {
         let mut sizes = Sizes::default();
+        let (mut uss, mut dirty, mut hugetlb) = ([None; 2], [None; 2], [None; 2]);
         for field in maps.fields(index) {
             let value = field.value.number();
             match field.name {
                 // No kernel prints a field twice: of a damaged text the first counts.
                 b"Rss" => sizes.rss = sizes.rss.or(value),
                 b"Pss" => sizes.pss = sizes.pss.or(value),
-                b"Private_Clean" => sizes.uss = add(sizes.uss, value),
-                b"Private_Dirty" => {
-                    sizes.uss = add(sizes.uss, value);
-                    sizes.dirty = add(sizes.dirty, value);
-                }
-                b"Shared_Dirty" => sizes.dirty = add(sizes.dirty, value),
+                b"Private_Clean" => uss[0] = uss[0].or(value),
+                b"Private_Dirty" => (uss[1], dirty[1]) = (uss[1].or(value), dirty[1].or(value)),
+                b"Shared_Dirty" => dirty[0] = dirty[0].or(value),
                 b"Swap" => sizes.swap = sizes.swap.or(value),
-                b"Shared_Hugetlb" | b"Private_Hugetlb" => {
-                    sizes.hugetlb = add(sizes.hugetlb, value);
-                }
+                b"Shared_Hugetlb" => hugetlb[0] = hugetlb[0].or(value),
+                b"Private_Hugetlb" => hugetlb[1] = hugetlb[1].or(value),
                 _ => {}
             }
         }
-        sizes
+        let both = |[one, other]: [Option<u64>; 2]| Some(one?.saturating_add(other?));
+        Sizes { uss: both(uss), dirty: both(dirty), hugetlb: both(hugetlb), ..sizes }
     }
 
     /// The sums of both.
     #[must_use]
     pub fn plus(self, more: Sizes) -> Sizes {
+        // A part of the resident memory, of which no row with resident memory may lack it.
+        let part = |one: Option<u64>, other: Option<u64>| {
+            let lacks = |sizes: Sizes, part: Option<u64>| {
+                part.is_none() && sizes.rss.is_some_and(|rss| rss > 0)
+            };
+            let is_known = !lacks(self, one) && !lacks(more, other);
+            add(one, other).filter(|_| is_known)
+        };
         Sizes {
             rss: add(self.rss, more.rss),
-            pss: add(self.pss, more.pss),
-            uss: add(self.uss, more.uss),
+            pss: part(self.pss, more.pss),
+            uss: part(self.uss, more.uss),
             swap: add(self.swap, more.swap),
-            dirty: add(self.dirty, more.dirty),
+            dirty: part(self.dirty, more.dirty),
             hugetlb: add(self.hugetlb, more.hugetlb),
         }
     }

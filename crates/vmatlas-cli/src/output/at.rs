@@ -297,6 +297,8 @@ fn location(place: &Place<'_>) -> String {
     }
     if place.guarded == Some(true) {
         sentence.push_str("; it is in a guard page (MADV_GUARD_INSTALL): every access fails");
+    } else if row.perms.none() && row.mapping().is_gate() {
+        sentence.push_str("; it may be executed, though old kernels show no permissions for it");
     } else {
         let _ = write!(sentence, "; it may be {}", words::rights(row.perms));
         if place.guarded.is_none() {

@@ -125,6 +125,34 @@ fn what_lies_at_an_address() {
     assert_eq!(json["addresses"][0]["before"]["perms"], "r--p");
 }
 
+/// Kernels of Linux 2.6 show no permissions for them.
+#[test]
+fn pages_for_system_calls_can_be_executed() {
+    let row = "ffffffffff600000-ffffffffffe00000 ---p 00000000 00:00 0 ";
+    for name in ["", "[vsyscall]", "[vdso]"] {
+        let text = format!("{row}{name}\n");
+        let run = vmatlas_with_input(&["at", "-", "ffffffffff600100"], text.as_bytes()).text();
+        assert!(run.contains("; it may be executed, though old kernels show no perm"), "{run}");
+    }
+}
+
+/// A text that was cut or filtered lacks fields of smaps.
+#[test]
+fn sizes_that_are_missing_are_not_summed_up() {
+    let first = |text: &str| {
+        let run = vmatlas_with_input(&["show", "-q", "-"], text.as_bytes()).text();
+        run.lines().next().unwrap().to_owned()
+    };
+    let row =
+        "1000-3000 r--p 00000000 fe:00 7 /a\nRss: 8 kB\nPrivate_Clean: 0 kB\nPrivate_Dirty: 4 kB\n";
+    insta::assert_snapshot!(first(row), @"standard input: 1 mapping, 8K; 8K resident (4K private), mostly files (100.0%)");
+    let without =
+        format!("{row}4000-6000 r--p 00000000 fe:00 7 /a\nRss: 8 kB\nPrivate_Dirty: 4 kB\n");
+    insta::assert_snapshot!(first(&without), @"standard input: 2 mappings, 16K; 16K resident, mostly files (100.0%)");
+    let cut = format!("{row}4000-6000 r--p 00000000 fe:00 7 /a\n");
+    insta::assert_snapshot!(first(&cut), @"standard input: 2 mappings, 16K; at least 8K resident, mostly files (100.0%)");
+}
+
 /// `cat smaps smaps_rollup`, also the other way round.
 #[test]
 fn a_rollup_beside_rows_has_no_label_and_no_sum() {

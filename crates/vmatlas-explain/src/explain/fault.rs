@@ -199,6 +199,7 @@ fn has_whole_map(crash: &Crash) -> bool {
 fn is_refused(crash: &Crash, operand: &MemoryOperand) -> bool {
     let Some(address) = operand.address.filter(|_| has_whole_map(crash)) else { return false };
     match crash.maps.find(address).mapping.and_then(|at| crash.maps.get(at)) {
+        Some(row) if row.is_gate() => operand.write,
         Some(row) => operand.write && !row.perms.write() || operand.read && !row.perms.read(),
         None => true,
     }
@@ -207,7 +208,7 @@ fn is_refused(crash: &Crash, operand: &MemoryOperand) -> bool {
 /// Whether the map has no executable row at the address.
 fn is_no_code(crash: &Crash, address: u64) -> bool {
     let row = crash.maps.find(address).mapping.and_then(|at| crash.maps.get(at));
-    has_whole_map(crash) && !row.is_some_and(|row| row.perms.execute())
+    has_whole_map(crash) && !row.is_some_and(|row| row.perms.execute() || row.is_gate())
 }
 
 /// Computes the unknown register of an operand from its known address.

@@ -228,7 +228,7 @@ fn is_call(evidence: &Evidence<'_>) -> bool {
     let Some(machine) = crash.machine else { return false };
     let is_code = |address: u64| {
         let row = evidence.maps.find(address).mapping.and_then(|at| evidence.maps.get(at));
-        row.is_some_and(|row| row.perms.execute())
+        row.is_some_and(|row| row.perms.execute() || row.is_gate())
     };
     let size = match machine {
         Machine::X86_64 => 8,

@@ -109,6 +109,7 @@ fn of_unread_files(labeller: &mut Labeller<'_>) {
         let is_data = row.perms.read() && row.perms.write() && !row.perms.shared();
         if is_data
             && row.name == code
+            && !row.name.is_empty()
             && next.range.start == row.range.end
             && next.kind() == Kind::Anonymous
             && next.perms == row.perms

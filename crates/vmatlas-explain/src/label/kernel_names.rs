@@ -9,9 +9,12 @@ use std::borrow::Cow;
 use vmatlas_maps::{AddressRange, Kind};
 use vmatlas_maps::{Mapping, Maps, SmapsValue};
 
+const VDSO: &str = "system calls that need no kernel, from the kernel (vdso(7))";
+const VSYSCALL: &str = "the old place of the vdso, the same in every process";
+
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let maps = labeller.maps;
-    let page = labeller.page_size();
+    let page = Some(labeller.facts.page_size).filter(|page| *page > 0);
     let of_row = |(index, row)| {
         let row: Mapping<'_> = row;
         let label = by_flags(maps, index, &row).or_else(|| label(&row, page));
@@ -23,6 +26,30 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         labeller.label(range, &label);
     }
     guest_memory(labeller);
+}
+
+/// Labels the pages for system calls that every process has at the same address. Old kernels show
+/// them without a name.
+pub(super) fn recognise_gates(labeller: &mut Labeller<'_>) {
+    let gates = labeller.maps.iter().filter(Mapping::is_gate);
+    for row in gates.collect::<Vec<_>>() {
+        // A program of 64 bits may map anything at the address of 32-bit ones.
+        let is_of_i386 = row.range.end >> 32 == 0;
+        let is_last = || labeller.maps.iter().all(|other| other.range.end <= row.range.end);
+        let because = "the kernel has it at this address in every process";
+        let label = match row.kind() {
+            Kind::Anonymous if is_of_i386 => {
+                if !is_last() {
+                    continue;
+                }
+                let because = "kernels of Linux 2.6 have it at this address in 32-bit programs";
+                Label::new("vdso", Confidence::Likely, VDSO, because)
+            }
+            Kind::Vdso if is_of_i386 => continue,
+            _ => Label::new("vdso", Confidence::Certain, VSYSCALL, because),
+        };
+        labeller.label(row.range, &label);
+    }
 }
 
 /// Gaps that Android's linker fills where a library is mapped in steps of larger pages; Android's
@@ -104,7 +131,7 @@ fn by_flags(maps: &Maps, index: usize, row: &Mapping<'_>) -> Option<Label> {
     Some(Label::new(group, Confidence::Certain, text, because))
 }
 
-fn label(row: &Mapping<'_>, page: u64) -> Option<Label> {
+fn label(row: &Mapping<'_>, page: Option<u64>) -> Option<Label> {
     let certain = |group: &'static str, text: &str| {
         Some(Label::new(group, Confidence::Certain, text, "the kernel calls it so"))
     };
@@ -115,11 +142,9 @@ fn label(row: &Mapping<'_>, page: u64) -> Option<Label> {
         Kind::NamedAnonymous { name } | Kind::NamedSharedAnonymous { name } => {
             Some(named(name, "the program named it so (PR_SET_VMA_ANON_NAME)"))
         }
-        Kind::Vdso => {
-            certain("vdso", "system calls that need no kernel, from the kernel (vdso(7))")
-        }
+        Kind::Vdso => certain("vdso", VDSO),
         Kind::Vvar => certain("vdso", "data of the kernel for the vdso, such as the time"),
-        Kind::Vsyscall => certain("vdso", "the old place of the vdso, the same in every process"),
+        Kind::Vsyscall => certain("vdso", VSYSCALL),
         Kind::Aio => certain("I/O ring", "ring of completed requests of io_setup(2)"),
         // Packet and XDP sockets have rings, and TCP receives into memory without copies.
         Kind::Socket => {
@@ -201,14 +226,14 @@ fn named(name: &[u8], because: &str) -> Label {
 }
 
 /// The label for `anon_inode:NAME`, the driver's name.
-fn anon_inode(row: &Mapping<'_>, page: u64) -> Option<Label> {
+fn anon_inode(row: &Mapping<'_>, page: Option<u64>) -> Option<Label> {
     let (group, text) = match row.name.strip_prefix(b"anon_inode:")? {
         b"[io_uring]" => ("I/O ring", "queues shared with the kernel (io_uring(7))"),
         b"[perf_event]" if row.offset != 0 => {
             ("perf event", "trace data of perf_event_open(2) (AUX area)")
         }
         // The ring begins at the second page.
-        b"[perf_event]" if row.range.size() <= page => {
+        b"[perf_event]" if row.range.size() <= page.unwrap_or_else(|| perf_page(row)) => {
             ("perf event", "control page of perf_event_open(2)")
         }
         b"[perf_event]" => ("perf ring", "ring of events of perf_event_open(2)"),
@@ -221,26 +246,44 @@ fn anon_inode(row: &Mapping<'_>, page: u64) -> Option<Label> {
     Some(Label::new(group, Confidence::Certain, text, "the kernel calls it so"))
 }
 
+/// The size of a page if a row of `[perf_event]` alone may show it. A ring is a control page with a
+/// power of two of pages: only two pages are a power of two together.
+fn perf_page(row: &Mapping<'_>) -> u64 {
+    let size = row.range.size();
+    if size.is_power_of_two() && size > 8192 { size } else { 4096 }
+}
+
 /// The label for a file in /dev.
 fn device(name: &[u8]) -> Option<Label> {
+    /// A `/` or `-` at the end stands for any rest, a `#` for a number.
     const DRIVERS: &[(&[u8], &str, &str)] = &[
-        (b"/dev/nvidia", "GPU", "memory or registers for an NVIDIA GPU"),
+        (b"/dev/nvidia#", "GPU", "memory or registers for an NVIDIA GPU"),
+        (b"/dev/nvidiactl", "GPU", "memory or registers for an NVIDIA GPU"),
+        (b"/dev/nvidia-", "GPU", "memory or registers for an NVIDIA GPU"),
         (b"/dev/dri/", "GPU", "memory for a GPU (DRM)"),
         (b"/dev/kfd", "GPU", "memory or registers for an AMD GPU (KFD)"),
-        (b"/dev/mali", "GPU", "memory for a Mali GPU"),
+        (b"/dev/mali#", "GPU", "memory for a Mali GPU"),
         (b"/dev/kgsl-3d0", "GPU", "memory for an Adreno GPU"),
         (b"/dev/dma_heap/", "DMA buffer", "buffer shared with devices (DMA-BUF)"),
         (b"/dev/vfio/", "device", "registers or memory of a device passed through (VFIO)"),
-        (b"/dev/uio", "device", "registers or memory of a device (UIO)"),
+        (b"/dev/uio#", "device", "registers or memory of a device (UIO)"),
         (b"/dev/infiniband/", "device", "queues or registers of an RDMA device"),
-        (b"/dev/video", "device", "buffers of a video device (V4L2)"),
+        (b"/dev/video#", "device", "buffers of a video device (V4L2)"),
         (b"/dev/snd/", "device", "buffers or state of a sound device (ALSA)"),
         (b"/dev/binder", "binder", "data that other processes sent (Android's binder)"),
         (b"/dev/hwbinder", "binder", "data that other processes sent (Android's binder)"),
         (b"/dev/mem", "device", "physical addresses (/dev/mem)"),
         (b"/dev/zero", "anonymous", "memory that begins as zero (/dev/zero)"),
     ];
-    let (_, group, text) = DRIVERS.iter().find(|(prefix, ..)| name.starts_with(prefix))?;
+    let is_it = |known: &[u8]| match known.split_last() {
+        Some((b'/' | b'-', _)) => name.starts_with(known),
+        Some((b'#', start)) => {
+            let number = name.strip_prefix(start).unwrap_or_default();
+            !number.is_empty() && number.iter().all(u8::is_ascii_digit)
+        }
+        _ => name == known,
+    };
+    let (_, group, text) = DRIVERS.iter().find(|(known, ..)| is_it(known))?;
     Some(Label::new(*group, Confidence::Certain, *text, "the driver of the device maps it"))
 }
 

@@ -7,7 +7,7 @@ use super::allocators::{MIMALLOC, free_rows};
 use super::peek::Peek;
 use super::runs::is_anonymous;
 use super::words::file_name;
-use super::{Confidence, ImageFacts, Label, Labeller, others};
+use super::{Confidence, ImageFacts, Label, Labeller};
 use std::collections::HashSet;
 use vmatlas_maps::AddressRange;
 
@@ -76,13 +76,11 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let Some(file) = labeller.file_with(&MIMALLOC) else { return };
     let image = labeller.image_with(&MIMALLOC);
     let numbers = image.map(|image| numbers(labeller, image)).unwrap_or_default();
-    // The heaps of other allocators and runtimes are aligned so, too.
-    let program = labeller.files.first().copied();
-    let is_own = |path: &[u8], name: &str| name == file || Some(path) == program;
-    let is_alone = labeller.memory.is_none()
-        && others::other_than(labeller, "mimalloc").is_none()
-        && others::unknown_code(labeller, is_own).is_none();
-    let aligned = if is_alone { Confidence::Likely } else { Confidence::Guess };
+    // Version 3 has arenas, and no segments.
+    let is_newer = |version: &str| version.starts_with("3.");
+    let is_newer = image
+        .and_then(|image| image.version("mimalloc"))
+        .map_or_else(|| file.contains(".so.3") || file.contains("-3."), is_newer);
     for range in free_rows(labeller) {
         if !range.start.is_multiple_of(OLD_SEGMENT) {
             continue;
@@ -93,10 +91,11 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
                 range.start
             );
             label(labeller, range, Confidence::Certain, &because);
-        } else if range.start.is_multiple_of(SEGMENT) && range.size() >= OLD_SEGMENT {
+        } else if !is_newer && range.start.is_multiple_of(SEGMENT) && range.size() >= OLD_SEGMENT {
+            // The program, other allocators and the kernel align memory so, too.
             let because =
                 format!("it is aligned to 32 MiB, as the segments of mimalloc, which is in {file}");
-            label(labeller, range, aligned, &because);
+            label(labeller, range, Confidence::Guess, &because);
         }
     }
 }

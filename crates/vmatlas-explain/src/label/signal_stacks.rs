@@ -13,9 +13,12 @@ use vmatlas_maps::{AddressRange, Kind, Mapping};
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let rust = Sign { symbols: &["rust_eh_personality"], files: &["libstd-"] };
     // Other programs have small blocks above a guard for other purposes.
-    if labeller.file_with(&rust).is_none() {
-        return;
-    }
+    let Some(file) = labeller.file_with(&rust) else { return };
+    // In them, a library in Rust makes no signal stacks.
+    let program = labeller.files.first().copied();
+    let is_program = labeller.facts.images.iter().any(|image| {
+        Some(image.name.as_slice()) == program && image.symbol(rust.symbols[0]).is_some()
+    });
     let page = labeller.page_size();
     let least = labeller.facts.auxv.get(AT_MINSIGSTKSZ).unwrap_or(0).max(SIGSTKSZ);
     let Some(size) = least.checked_next_multiple_of(page) else { return };
@@ -39,12 +42,19 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let threads = labeller.facts.threads.len();
     let are_too_many = threads > 0 && found.len() > threads;
     for (below, row) in found {
+        let because_of_library;
         let (confidence, because) = if are_too_many {
             (
                 Confidence::Guess,
                 "it has the size of one, and a guard page below it, and this is Rust; but there is \
                  more such memory than threads",
             )
+        } else if !is_program {
+            because_of_library = format!(
+                "it has the size of one, and a guard page below it, and {file} is Rust; but \
+                 whether the program is Rust is not known"
+            );
+            (Confidence::Guess, because_of_library.as_str())
         } else if has_own_guards(labeller, below, row) {
             (
                 Confidence::Guess,

@@ -7,10 +7,12 @@
 use super::found_stack::{LARGEST_GUARD, Stack};
 use super::glibc_threads::{self, Pthread};
 use super::words::size;
-use super::{Confidence, Label, Labeller, ThreadFacts, equal_stacks, signal_stacks};
+use super::{
+    Confidence, Label, Labeller, STACK_OF_A_THREAD, STACK_OF_THE_BEGIN, ThreadFacts, equal_stacks,
+    signal_stacks,
+};
 use std::collections::{HashMap, HashSet};
-use vmatlas_maps::AddressRange;
-use vmatlas_maps::Kind;
+use vmatlas_maps::{AddressRange, Kind, Mapping};
 
 /// No thread of the C library has a smaller stack (`PTHREAD_STACK_MIN`), in bytes.
 pub(super) const SMALLEST_STACK: u64 = 16 << 10;
@@ -68,8 +70,9 @@ fn of_pthread(
         }
         // Kept for a new thread, or until a call of pthread_join.
         None if pthread.tid == 0 => {
-            let text = format!("stack of an ended thread, {}", size(stack.size()));
-            ("stack of an ended thread".to_owned(), text)
+            // fork(2) leaves the stacks of threads behind that the child does not have.
+            let text = format!("unused stack of a thread, {}", size(stack.size()));
+            ("unused stack of a thread".to_owned(), text)
         }
         None if pthread.tid == u32::MAX => {
             let text = format!("unused stack of {}, kept for a thread to come", size(stack.size()));
@@ -229,13 +232,34 @@ fn of_first(labeller: &mut Labeller<'_>, thread: &ThreadFacts, pointer: u64, row
 
 /// Labels the first stack if the stack pointer is unknown or elsewhere.
 fn without_pointer(labeller: &mut Labeller<'_>) {
-    let because = "the kernel calls it so";
-    let text = "stack of the first thread";
-    let label = Label::new("thread stack", Confidence::Certain, text, because);
+    let facts = labeller.facts;
+    let first = facts.threads.iter().find(|thread| Some(thread.tid) == facts.pid);
+    let runs_elsewhere = first.is_some_and(|thread| thread.stack_pointer.is_some());
     let rows = labeller.maps.iter().filter(|row| row.kind() == Kind::Stack);
     for range in rows.map(|row| row.range).collect::<Vec<_>>() {
-        labeller.label(range, &label);
+        let (text, because) = if is_of_any_thread(labeller, range) {
+            let because = "the kernel calls it so, but it lies above a guard and below a file, as \
+                           the stacks of other threads: Linux 3.4 to 4.4 calls that of the thread \
+                           so in /proc/PID/task/TID/maps";
+            (STACK_OF_A_THREAD, because)
+        } else if runs_elsewhere {
+            let because = "the kernel calls it so, and the stack pointer of the first thread is \
+                           elsewhere: another thread may have forked this process";
+            (STACK_OF_THE_BEGIN, because)
+        } else {
+            ("stack of the first thread", "the kernel calls it so")
+        };
+        labeller.label(range, &Label::new("thread stack", Confidence::Certain, text, because));
     }
+}
+
+/// Whether `[stack]` lies where a thread maps its stack: directly above a guard, and below a file.
+/// The kernel puts the first one above all files, and leaves a gap below it.
+fn is_of_any_thread(labeller: &Labeller<'_>, stack: AddressRange) -> bool {
+    let is_guard = |row: Mapping<'_>| row.perms.none() && row.kind() == Kind::Anonymous;
+    let is_above = |row: &Mapping<'_>| row.range.start >= stack.end && row.kind() == Kind::File;
+    labeller.row_below(stack.start).is_some_and(is_guard)
+        && labeller.maps.iter().any(|row| is_above(&row))
 }
 
 /// The kind of guard of a stack.

@@ -125,6 +125,78 @@ fn names_of_devices_and_sockets_are_put_into_words() {
     check("rw-s", 0x20_0000, pages, perf, "perf event", trace);
 }
 
+/// A name that only begins like that of a device is another one; some directories of /dev have files.
+#[test]
+fn names_that_begin_like_those_of_devices_say_nothing() {
+    for (name, kind) in [
+        ("/dev/memfrag", "device"),
+        ("/dev/mem_notify", "device"),
+        ("/dev/zeroconf.shm", "device"),
+        ("/dev/videobuf-heap", "device"),
+        ("/dev/binder_pool", "device"),
+        ("/dev/uio-x", "device"),
+        ("/dev/__properties__/u:object_r:debug_prop:s0", "file"),
+        ("/dev/hugepages1G/libvirt/ram0", "file"),
+        ("/dev/cgroup_info/cgroup.rc", "file"),
+        ("/dev/.lxc/rootfs/x.so", "file"),
+        ("/dev/hugepages1G", "device"),
+    ] {
+        let row = format!("7f0000000000-7f0000001000 rw-s 00000000 00:06 5        {name}\n");
+        let (maps, labels) = labels(row.as_bytes());
+        assert_eq!(maps.get(0).unwrap().kind().word(), kind, "{name}");
+        assert_eq!(labels.at(0x7f00_0000_0000), None, "{name}");
+    }
+    let numbered = "7f0000000000-7f0000001000 rw-s 00000000 00:06 5        /dev/video12\n";
+    let (maps, labels) = labels(numbered.as_bytes());
+    assert_eq!(of_name(&maps, &labels, "/dev/video12").0, "device");
+}
+
+/// The size of a page is not known from a text; a ring has one page more than a power of two.
+#[test]
+fn a_control_page_of_perf_may_have_64_kib() {
+    let group = |size: u64, page_size: u64| {
+        let row = format!(
+            "7f0000000000-{:x} rw-s 00000000 00:0e 5 anon_inode:[perf_event]\n",
+            0x7f00_0000_0000 + size
+        );
+        let maps = Maps::parse(row.as_bytes()).unwrap();
+        let facts = with!(Facts::default(), page_size = page_size);
+        Labels::read(&maps, &facts, None).iter().next().unwrap().label.group.to_string()
+    };
+    let all =
+        [(4096, 0), (65536, 0), (65536, 65536), (16384, 0)].map(|(size, page)| group(size, page));
+    assert_eq!(all, ["perf event"; 4]);
+    let all = [(8192, 0), (69632, 0), (65536 * 3, 65536), (12288, 4096)]
+        .map(|(size, page)| group(size, page));
+    assert_eq!(all, ["perf ring"; 4]);
+}
+
+/// Kernels of Linux 2.6 showed the pages for system calls without permissions or a name.
+#[test]
+fn pages_for_system_calls_are_known_by_their_addresses() {
+    let check = |row: &str, expected: Option<(Confidence, &str)>| {
+        let maps =
+            Maps::parse(format!("1000-2000 r-xp 00000000 fe:00 7 /a\n{row}\n").as_bytes()).unwrap();
+        let labels = Labels::read(&maps, &Facts::default(), None);
+        let at = maps.iter().nth(1).unwrap().range.start;
+        let found = labels.at(at).map(|part| (part.label.confidence, part.label.text.as_str()));
+        assert_eq!(found, expected, "{row}");
+    };
+    let vdso = "system calls that need no kernel, from the kernel (vdso(7))";
+    let old = "the old place of the vdso, the same in every process";
+    check("ffffe000-fffff000 r-xp ffffe000 00:00 0 ", Some((Confidence::Likely, vdso)));
+    check("ffffe000-fffff000 ---p 00000000 00:00 0 ", Some((Confidence::Likely, vdso)));
+    check("ffffe000-fffff000 ---p 00000000 00:00 0 [vdso]", Some((Confidence::Certain, vdso)));
+    for name in ["", "[vdso]", "[vsyscall]"] {
+        let row = format!("ffffffffff600000-ffffffffffe00000 ---p 00000000 00:00 0 {name}");
+        check(&row, Some((Confidence::Certain, old)));
+    }
+    // A program of 64 bits may map anything there.
+    let above =
+        "ffffe000-fffff000 ---p 00000000 00:00 0 \n7f0000000000-7f0000001000 r-xp 0 fe:00 8 /b";
+    check(above, None);
+}
+
 /// Each kind of name is set by a call of its own, and one by the kernel.
 #[test]
 fn the_evidence_of_a_name_is_who_gave_it() {
@@ -305,6 +377,12 @@ fn pages_of_v8_that_are_near_each_other_are_known_by_their_headers() {
     }
 }
 
+/// A program that Rust made.
+fn rust_image(name: &str) -> ImageFacts {
+    let symbols = vec![("rust_eh_personality", 0x1000)];
+    with!(ImageFacts::default(), name = name.as_bytes().to_vec(), symbols = symbols)
+}
+
 /// The rows of a Rust program: a signal stack of this size with its guard, directly below a
 /// library.
 fn signal_stack(page: u64, size: u64) -> (String, AddressRange, AddressRange) {
@@ -341,7 +419,8 @@ fn signal_stacks_have_the_size_that_the_processor_needs() {
     ] {
         let entries = least.map(|least| (AT_MINSIGSTKSZ, least)).into_iter().collect();
         let auxv = with!(Auxv::default(), entries = entries);
-        let facts = with!(Facts::default(), page_size = page, auxv = auxv);
+        let images = vec![rust_image("/lib/libc.so.6")];
+        let facts = with!(Facts::default(), page_size = page, auxv = auxv, images = images);
         let is_labelled = |size: u64| {
             let (text, guard, stack) = signal_stack(page, size);
             let labels = Labels::read(&Maps::parse(text.as_bytes()).unwrap(), &facts, None);
@@ -373,7 +452,8 @@ fn memory_between_guards_need_not_be_a_signal_stack() {
     let of = |rows: &[&str], threads: u32| {
         let thread = |tid| with!(ThreadFacts::default(), tid = tid);
         let threads = (1..=threads).map(thread).collect();
-        let facts = with!(Facts::default(), page_size = 4096, threads = threads);
+        let images = vec![rust_image("/lib/libstd-1.so")];
+        let facts = with!(Facts::default(), page_size = 4096, threads = threads, images = images);
         let text = format!("{}{rust}", rows.concat());
         let labels = Labels::read(&Maps::parse(text.as_bytes()).unwrap(), &facts, None);
         let label = &labels.at(start + 0x2000).unwrap().label;

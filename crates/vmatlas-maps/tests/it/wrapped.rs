@@ -758,6 +758,25 @@ fn a_rollup_beside_rows_is_in_no_sum() {
     assert_eq!(two.processes(), 2);
 }
 
+/// Private memory is the sum of two fields, and known only if no row with resident memory lacks one.
+#[test]
+fn private_memory_is_unknown_if_a_field_is_missing() {
+    let row = |start: u32, fields: &str| {
+        format!("{start}000-{start}800 r--p 00000000 fe:00 7 /a\n{fields}")
+    };
+    let (rss, clean, dirty) = ("Rss: 8 kB\n", "Private_Clean: 4 kB\n", "Private_Dirty: 2 kB\n");
+    let uss = |fields: &[&[&str]]| {
+        let text: String =
+            fields.iter().zip(1..).map(|(fields, start)| row(start, &fields.concat())).collect();
+        Totals::sum(&MapsReader::read(text.as_bytes()), Group::Kind, |_| true).all.sizes.uss
+    };
+    assert_eq!(uss(&[&[rss, clean, dirty], &[rss, clean, dirty]]), Some(12 << 10));
+    assert_eq!(uss(&[&[rss, dirty]]), None);
+    assert_eq!(uss(&[&[rss, clean, dirty], &[rss], &[rss, clean, dirty]]), None);
+    // A row without resident memory has no private one.
+    assert_eq!(uss(&[&[rss, clean, dirty], &["Rss: 0 kB\n"], &[]]), Some(6 << 10));
+}
+
 #[test]
 fn rows_of_a_tombstone_that_are_damaged_or_cut_are_noted() {
     let check = |rows: &str, count: usize, line: u64| {

@@ -47,7 +47,7 @@ fn running(
     }
     let is_code = |address: u64| {
         let row = maps.find(address).mapping.and_then(|at| maps.get(at));
-        row.is_some_and(|row| row.perms.execute())
+        row.is_some_and(|row| row.perms.execute() || row.is_gate())
     };
     let guessed = frames.iter().position(|frame| frame.how == How::Scanned);
     let reached = frames.iter().enumerate().any(|(at, frame)| {

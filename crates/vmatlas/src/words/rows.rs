@@ -3,6 +3,7 @@
 use super::values::printable;
 use crate::row::Row;
 use crate::sections::Section;
+use vmatlas_explain::label::{STACK_OF_A_THREAD, STACK_OF_THE_BEGIN};
 use vmatlas_maps::Kind;
 
 /// The purpose of a row, in a line; for several parts the first ones, and the unexplained share. It
@@ -35,6 +36,12 @@ pub fn mapping(row: &Row<'_>) -> String {
             };
             format!("{} {path}{gone}", row.perms.part_of_file())
         }
+        (Kind::Stack, _) => match row.label() {
+            Some(label) if [STACK_OF_A_THREAD, STACK_OF_THE_BEGIN].contains(&&*label.text) => {
+                format!("the {}", label.text)
+            }
+            _ => row.describe(),
+        },
         _ => row.describe(),
     }
 }

@@ -78,7 +78,14 @@ fn sentence(atlas: &Atlas, totals: &MapTotals, is_filtered: bool) -> String {
     };
     let private = all.sizes.uss.map_or(String::new(), |uss| format!(" ({} private)", size(uss)));
     let resident = match all.sizes.rss {
-        Some(rss) => format!("; {} resident{private}", size(rss)),
+        Some(rss) => {
+            // Of a text that was cut or filtered, the other rows have more.
+            let lacks = |row: vmatlas::Row<'_>| !row.is_rollup() && row.sizes().rss.is_none();
+            match !is_rollup && atlas.rows().any(lacks) {
+                true => format!("; at least {} resident", size(rss)),
+                false => format!("; {} resident{private}", size(rss)),
+            }
+        }
         None if is_filtered => String::new(),
         None => atlas
             .resident()

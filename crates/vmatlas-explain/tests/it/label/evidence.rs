@@ -26,6 +26,38 @@ fn python() -> Facts {
     with!(Facts::default(), images = vec![image("/usr/bin/python3.11", "_PyRuntime")])
 }
 
+/// A file without a name, as in a text that lost it, has no `.bss`.
+#[test]
+fn a_file_without_a_name_has_no_bss() {
+    let rows = |name: &str| {
+        format!(
+            "1000-2000 r-xp 00000000 fd:00 7 {name}\n2000-3000 rw-p 00001000 fd:00 7 {name}\n\
+             3000-4000 rw-p 00000000 00:00 0 \n"
+        )
+    };
+    let of = |name: &str| {
+        let maps = Maps::parse(rows(name).as_bytes()).unwrap();
+        Labels::read(&maps, &Facts::default(), None).iter().len()
+    };
+    assert_eq!((of("/a"), of("")), (1, 0));
+}
+
+/// A program maps memory of its own at multiples of 32 MiB, too; version 3 has no segments.
+#[test]
+fn memory_aligned_as_mimalloc_aligns_it_may_be_of_the_program() {
+    let of = |file: &str| {
+        let text = format!(
+            "5500000000-5500001000 r-xp 00000000 fe:00 7 /bin/app\n\
+             7f0000000000-7f0004000000 rw-p 00000000 00:00 0 \n\
+             7f0005000000-7f0005001000 r-xp 00000000 fe:00 8 /lib/{file}\n{LIBC}"
+        );
+        let labels = Labels::read(&Maps::parse(text.as_bytes()).unwrap(), &Facts::default(), None);
+        labels.at(0x7f00_0000_0000).map(|part| part.label.confidence)
+    };
+    assert_eq!(of("libmimalloc.so.2.1"), Some(Confidence::Guess));
+    assert_eq!(of("libmimalloc.so.3.0"), None);
+}
+
 /// Databases, matrices and other allocators use round sizes, too.
 #[test]
 fn a_multiple_of_an_arena_is_a_guess() {

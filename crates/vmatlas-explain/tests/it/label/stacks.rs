@@ -67,8 +67,8 @@ fn the_stack_of_an_ended_thread_need_not_be_kept_for_another() {
         at(&text, &facts, Some(&words), address)
     };
     let certain = |text: &str| (text.to_owned(), Confidence::Certain);
-    assert_eq!(of(0, STACK), certain("stack of an ended thread, 8 MiB"));
-    assert_eq!(of(0, GUARD), certain("guard below the stack of an ended thread"));
+    assert_eq!(of(0, STACK), certain("unused stack of a thread, 8 MiB"));
+    assert_eq!(of(0, GUARD), certain("guard below the unused stack of a thread"));
     // Joined.
     let kept = certain("unused stack of 8 MiB, kept for a thread to come");
     assert_eq!(of(0xffff_ffff, STACK), kept);
@@ -168,10 +168,48 @@ fn an_alternate_signal_stack_is_known_while_a_handler_runs_on_it() {
     let rust = "7f2000000000-7f2000100000 r-xp 00000000 fe:00 10           /lib/libstd-1.so\n";
     for tid in [1, 2] {
         let text = format!("{}{rust}{FIRST}", rows(GUARD, 0x2000));
-        let facts = facts(vec![thread(tid, STACK + 0x1200)]);
+        let images = vec![rust_image("/lib/libstd-1.so")];
+        let facts = with!(facts(vec![thread(tid, STACK + 0x1200)]), images = images);
         let expected = "alternate signal stack of a thread (sigaltstack)".to_owned();
         assert_eq!(at(&text, &facts, None, STACK), (expected, Confidence::Likely));
     }
+}
+
+/// A library in Rust makes no signal stacks in a program in C, whose coroutines may have small ones.
+#[test]
+fn a_signal_stack_is_a_guess_where_only_a_library_is_rust() {
+    let files = "5500000000-5500001000 r-xp 00000000 fe:00 9           /bin/app\n\
+                 7f2000000000-7f2000100000 r-xp 00000000 fe:00 10           /lib/librl.so\n";
+    let text = format!("{}{files}{FIRST}", rows(GUARD, 0x2000));
+    let of = |name| {
+        let facts = with!(facts(vec![thread(1, FIRST_POINTER)]), images = vec![rust_image(name)]);
+        at(&text, &facts, None, STACK).1
+    };
+    assert_eq!((of("/bin/app"), of("/lib/librl.so")), (Confidence::Likely, Confidence::Guess));
+}
+
+/// A process that another thread than the first one forked runs on the stack of that one.
+#[test]
+fn the_first_stack_is_not_of_a_thread_that_runs_elsewhere() {
+    let text = format!("{}{FIRST}", rows(GUARD, 8 * MIB));
+    let of = |thread| at(&text, &facts(vec![thread]), None, FIRST_POINTER).0;
+    assert_eq!(of(thread(1, STACK + MIB)), "stack on which the program began");
+    assert_eq!(of(with!(ThreadFacts::default(), tid = 1)), "stack of the first thread");
+    assert!(of(thread(1, FIRST_POINTER)).starts_with("stack of thread 1, "));
+}
+
+/// Linux 3.4 to 4.4 calls the stack of a thread so in its own map.
+#[test]
+fn the_stack_above_a_guard_and_below_a_file_is_of_any_thread() {
+    let file =
+        |start: &str| format!("{start}000-{start}800 r-xp 00000000 fe:00 9     /lib/libc.so\n");
+    let stack =
+        rows(GUARD, 8 * MIB).replace("rw-p 00000000 00:00 0 ", "rw-p 00000000 00:00 0 [stack]");
+    let of = |text: String| at(&text, &Facts::default(), None, STACK).0;
+    assert_eq!(of(format!("{stack}{}", file("7f2000000"))), "stack of a thread");
+    assert_eq!(of(format!("{}{stack}", file("7f0000000"))), "stack of the first thread");
+    let without_guard = stack.lines().nth(1).unwrap().to_owned() + "\n";
+    assert_eq!(of(without_guard + &file("7f2000000")), "stack of the first thread");
 }
 
 /// Stacks of coroutines with the default size of a thread's stack.
