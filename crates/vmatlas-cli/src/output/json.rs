@@ -12,6 +12,7 @@ use object::Object;
 use serde::Serialize;
 use serde::ser::{Error as _, Serializer};
 use serde_json::value::RawValue;
+use std::cell::RefCell;
 use std::io;
 use std::sync::LazyLock;
 use vmatlas::label::{Label, Labelled};
@@ -28,11 +29,6 @@ impl Serialize for Hex {
         // The only numbers of 128 bits: the formatter writes them as strings.
         serializer.serialize_u128(self.0.into())
     }
-}
-
-/// Converts ASCII text.
-fn ascii(text: &[u8]) -> &str {
-    std::str::from_utf8(text).unwrap_or_default()
 }
 
 /// The schema of all documents.
@@ -245,8 +241,8 @@ impl MappingJson<'_> {
         if self.labels {
             labels(&mut object, row)?;
         }
-        for field in row.atlas().maps().fields(row.index()) {
-            smaps_entry(&mut object, field.name, &field.value)?;
+        for (position, field) in row.atlas().maps().fields(row.index()).enumerate() {
+            smaps_entry(&mut object, position, field.name, &field.value)?;
         }
         if row.atlas().has_sizes() {
             let sizes = row.sizes();
@@ -270,32 +266,52 @@ impl Serialize for MappingJson<'_> {
     }
 }
 
-/// Writes a field of smaps.
-fn smaps_entry(object: &mut Object<'_>, name: &[u8], value: &SmapsValue<'_>) -> io::Result<()> {
-    let mut lower = [0; MAX_FIELD_NAME + PREFIX.len()];
-    lower[..PREFIX.len()].copy_from_slice(PREFIX);
-    let all = PREFIX.len() + name.len();
-    let Some(own) = lower.get_mut(PREFIX.len()..all) else { return Ok(()) };
-    own.copy_from_slice(name);
-    own.make_ascii_lowercase();
-    let name = match ascii(&lower[PREFIX.len()..all]) {
-        // The row's own `size` has the same value.
-        "size" => return Ok(()),
-        name if is_own_key(name) => ascii(&lower[..all]),
-        name => name,
-    };
-    match value {
-        SmapsValue::Kib(kib) => object.number(name, kib.saturating_mul(1024)),
-        SmapsValue::Number(number) => object.number(name, *number),
-        SmapsValue::Flags(flags) => object.value("vm_flags", &Flags(*flags))?,
-        SmapsValue::Text(text) => object.text(name, String::from_utf8_lossy(text).trim())?,
-        _ => {}
-    }
-    Ok(())
+/// Writes a field of smaps, which is at this position among those of its row.
+fn smaps_entry(
+    object: &mut Object<'_>,
+    position: usize,
+    name: &[u8],
+    value: &SmapsValue<'_>,
+) -> io::Result<()> {
+    SMAPS_KEYS.with_borrow_mut(|keys| {
+        if keys.get(position).is_none_or(|(of, _)| **of != *name) {
+            let key = (name.into(), smaps_key(name));
+            match keys.get_mut(position) {
+                Some(known) => *known = key,
+                None => keys.push(key),
+            }
+        }
+        // The fields before it were written, too.
+        let Some((_, Some(key))) = keys.get(position) else { return Ok(()) };
+        match value {
+            SmapsValue::Kib(kib) => object.number(key, kib.saturating_mul(1024)),
+            SmapsValue::Number(number) => object.number(key, *number),
+            SmapsValue::Flags(flags) => object.value("vm_flags", &Flags(*flags))?,
+            SmapsValue::Text(text) => object.text(key, String::from_utf8_lossy(text).trim())?,
+            _ => {}
+        }
+        Ok(())
+    })
 }
 
-/// Prefix of the names of smaps fields that have the name of another key.
-const PREFIX: &[u8] = b"smaps_";
+/// The name of a field of smaps, and its key.
+type SmapsKey = (Box<[u8]>, Option<Box<str>>);
+
+thread_local! {
+    /// The keys of the last row, which mostly has the same fields as the next.
+    static SMAPS_KEYS: RefCell<Vec<SmapsKey>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The key of a field of smaps; `None` if it is not written.
+fn smaps_key(name: &[u8]) -> Option<Box<str>> {
+    let lower = String::from_utf8_lossy(name).to_ascii_lowercase();
+    match &*lower {
+        // The row's own `size` has the same value.
+        "size" => None,
+        name if is_own_key(name) => Some(format!("smaps_{name}").into()),
+        _ => Some(lower.into()),
+    }
+}
 
 /// Writes the sections, the origin and the purposes of a row.
 fn labels(object: &mut Object<'_>, row: &Row<'_>) -> io::Result<()> {
@@ -394,21 +410,9 @@ fn kind_entries(object: &mut Object<'_>, row: &Row<'_>) -> io::Result<()> {
 /// Whether a mapping has its own key of this name. A smaps field may share it, as `Name` of
 /// Android's kernels does.
 fn is_own_key(name: &str) -> bool {
-    /// By length, because smaps has some 25 fields for each mapping, few of them as long as a key.
-    static OWN: LazyLock<[Vec<&str>; MAX_FIELD_NAME + 1]> = LazyLock::new(|| {
-        let mut own = [const { Vec::new() }; MAX_FIELD_NAME + 1];
-        let is_own = |field: &&Field| field.needs != FieldNeeds::Sizes || field.is_sum();
-        let fields = FIELDS.iter().filter(is_own);
-        for key in fields.map(|field| field.name).chain(["parts"]) {
-            own[key.len()].push(key);
-        }
-        own
-    });
-    OWN.get(name.len()).is_some_and(|keys| keys.contains(&name))
+    let is_own = |field: &&Field| field.needs != FieldNeeds::Sizes || field.is_sum();
+    name == "parts" || FIELDS.iter().filter(is_own).any(|field| field.name == name)
 }
-
-/// The longest accepted name of a smaps field.
-const MAX_FIELD_NAME: usize = 64;
 
 struct Flags<'a>(VmFlags<'a>);
 
