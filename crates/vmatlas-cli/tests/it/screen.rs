@@ -269,7 +269,7 @@ fn sizes_have_private_and_dirty_memory() {
 
 #[test]
 fn a_rollup_is_no_mapping() {
-    let rollup = "55def7fa4000-7fff73114000 ---p 00000000 00:00 0   [rollup]\nRss:    70652 kB\nPrivate_Dirty:   1024 kB\n";
+    let rollup = "55def7fa4000-7fff73114000 ---p 00000000 00:00 0   [rollup]\nRss:    70652 kB\nPrivate_Clean:      0 kB\nPrivate_Dirty:   1024 kB\n";
     let text = vmatlas_with_input(&["show", "-"], rollup.as_bytes()).text();
     let first =
         "standard input: the sums of all its mappings (a rollup); 69M resident (1M private)\n";

@@ -238,7 +238,10 @@ fn fields_that_a_text_lacks_have_no_sum() {
     assert_eq!(sums(&rows("")), (None, None, None));
     assert_eq!(sums(&rows(&[size, pss].concat())), (None, Some(0x1800), None));
     assert_eq!(sums(&rows(&[size, rss].concat())), (Some(0x2000), None, None));
-    assert_eq!(sums(&rows(&[rss, huge].concat())), (Some(0x2000), None, Some(0x40_0000)));
+    let shared = "Shared_Hugetlb:        0 kB\n";
+    let both = sums(&rows(&[rss, shared, huge].concat()));
+    assert_eq!(both, (Some(0x2000), None, Some(0x40_0000)));
+    assert_eq!(sums(&rows(&[rss, huge].concat())).2, None);
     // Other blanks than the kernel's.
     assert_eq!(sums(&rows("Rss: 4 kB\n")), (Some(0x2000), None, None));
 }
