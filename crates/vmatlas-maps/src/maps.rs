@@ -203,18 +203,21 @@ impl Maps {
         if ids.is_empty() {
             ids = self.names.ids(b"[vdso]");
         }
-        if ids.is_empty() {
-            return 0;
-        }
         let mut starts = starts.iter().peekable();
         let mut before: Option<AddressRange> = None;
         let mut others = 0;
-        for (index, row) in self.rows.iter().enumerate() {
+        // Most maps have one number, and a row or two with it.
+        let [first, more @ ..] = ids.as_slice() else { return 0 };
+        let is_it = |row: &Row| row.name == *first || !more.is_empty() && more.contains(&row.name);
+        let mut from = 0;
+        while let Some(at) = self.rows[from..].iter().position(is_it) {
+            let (index, row) = (from + at, &self.rows[from + at]);
+            from = index + 1;
             while starts.next_if(|start| **start <= index).is_some() {
                 before = None;
             }
             // Old kernels name the page of vsyscalls so, too.
-            if !ids.contains(&row.name) || row.range.start >= VSYSCALL {
+            if row.range.start >= VSYSCALL {
                 continue;
             }
             let is_same = |last: AddressRange| last == row.range || last.end == row.range.start;
