@@ -6,7 +6,7 @@ use crate::row::Row;
 use crate::source::file_now::FileNow;
 use crate::source::kind::SourceKind;
 use crate::source::live::Live;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -55,6 +55,9 @@ pub struct Place<'a> {
     /// Whether it lies in a lightweight guard page (`MADV_GUARD_INSTALL`), which rows do not show:
     /// every access fails. `None` if its row has such pages, and it is not known which.
     pub guarded: Option<bool>,
+    /// The size of the row's file now, in bytes, if the page lies behind the end of the file: every
+    /// access raises SIGBUS (mmap(2)). Only of live processes.
+    pub past_file_end: Option<u64>,
     /// The purpose of the memory.
     pub label: Option<&'a Labelled>,
     /// The origin of the byte.
@@ -171,6 +174,14 @@ impl Atlas {
                 place.object = Some(object);
             }
         }
+        let mut sizes = HashMap::new();
+        for place in &mut places {
+            let Some((row, offset)) = place.row.zip(place.file_offset) else { continue };
+            let size = *sizes.entry(row.index()).or_insert_with(|| self.file_size_now(&row));
+            let page = self.page_size().unwrap_or(1);
+            place.past_file_end =
+                size.filter(|size| offset - offset % page >= size.next_multiple_of(page));
+        }
         places
     }
 
@@ -207,6 +218,7 @@ impl Atlas {
             object: None,
             dumped: mapping.and_then(|row| Some(self.dumped(row.range)?.contains(address))),
             guarded: mapping.map_or(Some(false), |row| self.is_guarded(&row, address)),
+            past_file_end: None,
             label: self.labels().at(address),
             made: mapping.and_then(|_| self.made_at(address)),
         }
@@ -227,6 +239,13 @@ impl Atlas {
     fn rollup_at(&self, address: u64) -> Option<Row<'_>> {
         let rollups = || self.rows().filter(|row| row.mapping().is_rollup());
         rollups().find(|row| row.range.contains(address)).or_else(|| rollups().next())
+    }
+
+    /// The size of the file of a live process's row, if it can be opened.
+    fn file_size_now(&self, row: &Row<'_>) -> Option<u64> {
+        let live = self.live().filter(|live| live.process.is_live())?;
+        let file = live.files(self.maps())?.open(&row.mapping, row.truth())?;
+        Some(file.opened_size())
     }
 
     fn file_system(&self, row: &Row<'_>) -> Option<FileSystem> {

@@ -94,6 +94,9 @@ struct PlaceJson<'a> {
     /// Whether it lies in a lightweight guard page; absent if it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     guarded: Option<bool>,
+    /// The size of the file now, in bytes, if the page lies behind its end: an access raises SIGBUS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    past_file_end: Option<u64>,
     /// The bytes of the mapping that the core dump holds, always its first.
     #[serde(skip_serializing_if = "Option::is_none")]
     dumped_size: Option<u64>,
@@ -205,6 +208,7 @@ impl<'a> PlaceJson<'a> {
             elf: place.object.as_ref().map(Elf::of),
             dumped: place.dumped,
             guarded: place.guarded.filter(|guarded| *guarded),
+            past_file_end: place.past_file_end,
             dumped_size: place.row.and_then(|row| Some(row.atlas().dumped(row.range)?.size())),
             label: place.label.map(|part| LabelJson::of(&part.label)),
             origin: place.made.as_ref().map(OriginJson::of),
@@ -297,6 +301,12 @@ fn location(place: &Place<'_>) -> String {
     }
     if place.guarded == Some(true) {
         sentence.push_str("; it is in a guard page (MADV_GUARD_INSTALL): every access fails");
+    } else if let Some(size) = place.past_file_end {
+        let _ = write!(
+            sentence,
+            "; the file has {} now, so every access to this page raises SIGBUS",
+            words::count(size, "byte")
+        );
     } else if row.perms.none() && row.mapping().is_gate() {
         sentence.push_str("; it may be executed, though old kernels show no permissions for it");
     } else {
@@ -306,7 +316,7 @@ fn location(place: &Place<'_>) -> String {
         }
     }
     sentence.push_str(match row.perms.0[3] {
-        _ if place.guarded == Some(true) => "",
+        _ if place.guarded == Some(true) || place.past_file_end.is_some() => "",
         b'p' if row.has_file() => ", and changes stay private to the process",
         b'p' => ", and is private to the process",
         _ if row.perms.shared() => ", and is shared with all processes that map the same memory",

@@ -158,6 +158,32 @@ fn addresses_of_the_kernel_are_not_beside_the_stack() {
     assert_eq!(kernel, format!("0xffffffff81000000 {rest}"));
 }
 
+/// A file may be shorter than its mapping.
+#[test]
+fn pages_behind_the_end_of_a_file_may_not_be_accessed() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let script = "import mmap, sys; f = open(sys.argv[1], 'w+b'); f.truncate(1 << 17); \
+                  m = mmap.mmap(f.fileno(), 1 << 17); f.truncate(100); print(flush=True); \
+                  sys.stdin.read()";
+    let mut python = Command::new("python3");
+    python.args(["-c", script]).arg(file.path());
+    let child = python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut python = Sleeper(child.expect("needs python3"));
+    BufReader::new(python.0.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    let path = file.path().to_str().unwrap();
+    let row = vmatlas(&[&python.pid(), "--where", &format!("path = '{path}'"), "--csv"]).text();
+    let start = row.lines().nth(1).unwrap().split(',').next().unwrap();
+    let start = u64::from_str_radix(start.trim_start_matches("0x"), 16).unwrap();
+    let [inside, behind] = [start, start + (1 << 16)].map(|address| format!("{address:#x}"));
+    let json = vmatlas(&["at", "--json", &python.pid(), &inside, &behind]).json();
+    let verdict = |at: usize| json["addresses"][at]["verdict"].as_str().unwrap();
+    assert!(verdict(0).contains("; it may be read and written"), "{}", verdict(0));
+    let sigbus = "; the file has 100 bytes now, so every access to this page raises SIGBUS";
+    assert!(verdict(1).contains(sigbus), "{}", verdict(1));
+    assert!(json["addresses"][0].get("past_file_end").is_none());
+    assert_eq!(json["addresses"][1]["past_file_end"], 100);
+}
+
 /// Rows do not show guard pages (MADV_GUARD_INSTALL).
 #[test]
 fn guard_pages_are_found_without_being_asked_for() {
