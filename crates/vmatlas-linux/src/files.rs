@@ -447,7 +447,10 @@ impl Files {
 
 /// At most [`MAX_JOBS`] jobs for the files of each mount. Many files of one mount are several jobs.
 fn spread<I>(of_mounts: Vec<Vec<I>>) -> Vec<Vec<I>> {
-    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    // Finding out the number of processors costs as much as a few files.
+    let are_many = of_mounts.iter().any(|items| items.len() > FEW_FILES);
+    let processors = || std::thread::available_parallelism().map_or(1, NonZero::get);
+    let processors = if are_many { processors() } else { 1 };
     let mut jobs: Vec<Vec<I>> = Vec::new();
     let mut next = 0;
     for mut items in of_mounts {

@@ -61,12 +61,21 @@ impl<M: Memory> Memory for TimedMemory<M> {
 pub struct CachedMemory<M> {
     memory: M,
     /// The readable bytes of pages, by address.
-    pages: Mutex<HashMap<u64, Vec<u8>>>,
+    pages: Mutex<HashMap<u64, Page>>,
+}
+
+/// The unit of reading, in bytes; no machine has smaller pages.
+const PAGE: u64 = 4096;
+
+/// The readable bytes of a page.
+#[derive(Debug)]
+enum Page {
+    /// So many zeros: memory that was reserved and not used.
+    Zeros(usize),
+    Bytes(Box<[u8]>),
 }
 
 impl<M: Memory> CachedMemory<M> {
-    /// The unit of reading, in bytes; no machine has smaller pages.
-    const PAGE: u64 = 4096;
     /// Maximum number of kept pages: 16 MiB.
     const MAX_PAGES: usize = 4096;
 
@@ -82,25 +91,38 @@ impl<M: Memory> CachedMemory<M> {
             pages.clear();
         }
         let whole = pages.entry(page).or_insert_with(|| {
-            let mut whole = vec![0; Self::PAGE as usize];
+            let mut whole = [0; PAGE as usize];
             let length = self.memory.read(page, &mut whole);
-            whole.truncate(length);
-            whole
+            let whole = &whole[..length];
+            if whole.iter().all(|byte| *byte == 0) {
+                Page::Zeros(length)
+            } else {
+                Page::Bytes(whole.into())
+            }
         });
-        let readable = whole.get(at..).unwrap_or_default();
-        let length = readable.len().min(bytes.len());
-        bytes[..length].copy_from_slice(&readable[..length]);
-        length
+        match whole {
+            Page::Zeros(readable) => {
+                let length = readable.saturating_sub(at).min(bytes.len());
+                bytes[..length].fill(0);
+                length
+            }
+            Page::Bytes(whole) => {
+                let readable = whole.get(at..).unwrap_or_default();
+                let length = readable.len().min(bytes.len());
+                bytes[..length].copy_from_slice(&readable[..length]);
+                length
+            }
+        }
     }
 }
 
 impl<M: Memory> Memory for CachedMemory<M> {
     fn read(&self, address: u64, bytes: &mut [u8]) -> usize {
-        if bytes.len() as u64 >= Self::PAGE {
+        if bytes.len() as u64 >= PAGE {
             return self.memory.read(address, bytes);
         }
-        let at = (address % Self::PAGE) as usize;
-        let first = bytes.len().min(Self::PAGE as usize - at);
+        let at = (address % PAGE) as usize;
+        let first = bytes.len().min(PAGE as usize - at);
         let (in_first, in_second) = bytes.split_at_mut(first);
         let length = self.read_page(address - at as u64, at, in_first);
         let second = address.checked_add(first as u64);

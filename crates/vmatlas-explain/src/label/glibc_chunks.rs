@@ -5,7 +5,7 @@
 //! to a thread's arena (malloc/malloc.c).
 
 use super::words::size;
-use super::{Confidence, Label, Labeller, is_private_memory};
+use super::{Confidence, Label, Labeller, is_private_memory, little_endian};
 use std::iter;
 use vmatlas_maps::AddressRange;
 
@@ -43,16 +43,46 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let mut pages = 0;
     for range in rest {
         let (mut start, end) = (range.start, range.end);
-        while start < end && pages < MAX_PAGES {
-            let chain = chain(labeller, AddressRange::new(start, end));
-            let next = chain.last().map_or(start, |block| block.end);
+        for head in heads(labeller, range, &mut pages) {
+            if head < start {
+                continue;
+            }
+            let chain = chain(labeller, AddressRange::new(head, end));
+            start = chain.last().map_or(head, |block| block.end);
             // Other memory, such as that of a virtual machine, contains such words, too.
-            let confidence = if next == end { Confidence::Likely } else { Confidence::Guess };
+            let confidence = if start == end { Confidence::Likely } else { Confidence::Guess };
             label(labeller, &chain, confidence);
-            start = next.max(start.saturating_add(labeller.page_size()));
-            pages += 1;
         }
     }
+}
+
+/// The pages of a range that begin as a chunk with its own mapping. Adds to the number of pages that
+/// were looked at, until there are [`MAX_PAGES`].
+fn heads(labeller: &Labeller<'_>, range: AddressRange, pages: &mut usize) -> Vec<u64> {
+    /// The bytes that are read at once.
+    const PIECE: u64 = 256 << 10;
+    let mut heads = Vec::new();
+    let Some(memory) = labeller.memory else { return heads };
+    let (page, word) = (labeller.page_size() as usize, labeller.word_size() as usize);
+    let mut bytes = vec![0; range.size().min(PIECE) as usize];
+    let mut at = range.start;
+    while at < range.end && *pages < MAX_PAGES {
+        let piece = &mut bytes[..(range.end - at).min(PIECE) as usize];
+        let length = memory.read(at, piece);
+        for (number, content) in piece[..length].chunks(page).enumerate() {
+            let is_head = |pad: &u64| {
+                let header = content.get(*pad as usize + word..)?.get(..word)?;
+                Some(little_endian(header) & 7 == IS_MMAPPED)
+            };
+            if pads(labeller).iter().any(|pad| is_head(pad) == Some(true)) {
+                heads.push(at + (number * page) as u64);
+            }
+        }
+        *pages += piece.len().div_ceil(page);
+        // Pages that cannot be read are left out.
+        at += piece.len() as u64;
+    }
+    heads
 }
 
 /// Labels consecutive blocks from the start of a range, where the kernel merged them, and returns

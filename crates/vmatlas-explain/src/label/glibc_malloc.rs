@@ -19,6 +19,8 @@ const MAX_ARENAS: usize = 1 << 16;
 
 /// Number of possible heap starts that are checked: those in 4 TiB of memory.
 const MAX_PLACES: usize = 1 << 16;
+/// Sanitizers reserve terabytes, in which no heap is.
+const MAX_PLACES_OF_ROW: usize = 1 << 10;
 
 /// The arenas that the memory shows. The kernel merges them with mappings of other allocators.
 pub(super) fn recognise_arenas(labeller: &mut Labeller<'_>) -> Arenas {
@@ -70,7 +72,8 @@ fn found_heaps(labeller: &Labeller<'_>, heap_size: u64) -> BTreeMap<u64, Heap> {
     for row in labeller.maps.iter().filter(is_private_memory) {
         let first = row.range.start.checked_next_multiple_of(heap_size);
         let mut start = first.unwrap_or(u64::MAX);
-        while start < row.range.end && looked_at < MAX_PLACES {
+        let most = MAX_PLACES.min(looked_at + MAX_PLACES_OF_ROW);
+        while start < row.range.end && looked_at < most {
             looked_at += 1;
             if let Some(heap) = read_heap(labeller, start, row.range.end, heap_size) {
                 heaps.insert(start, heap);

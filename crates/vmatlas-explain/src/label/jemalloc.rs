@@ -122,13 +122,16 @@ fn base_blocks(labeller: &Labeller<'_>, image: &ImageFacts) -> BTreeMap<u64, Vec
     let segments = image.segments.iter().filter(|(_, _, writable)| *writable);
     let variables = segments.flat_map(|(range, _, _)| words(labeller, *range, &mut left));
     let mut next: Vec<u64> = variables.map(|address| address & !(BLOCK - 1)).collect();
+    // Most words are 0.
+    next.retain(|start| *start > 0);
     while let Some(start) = next.pop() {
         if tried.len() >= MOST_TRIES || !tried.insert(start) {
             continue;
         }
         let Some(range) = base_block(labeller, start) else { continue };
         let content = words(labeller, range, &mut left);
-        next.extend(content.iter().copied().filter(|address| address.is_multiple_of(BLOCK)));
+        let is_start = |address: &u64| *address > 0 && address.is_multiple_of(BLOCK);
+        next.extend(content.iter().copied().filter(is_start));
         blocks.insert(start, content);
     }
     blocks

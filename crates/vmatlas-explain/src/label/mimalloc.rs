@@ -21,8 +21,9 @@ const MAX_DATA: u64 = 1 << 20;
 /// The smallest slice of an arena of version 3, and the smallest arena, in bytes.
 const SLICE: u64 = 64 << 10;
 const SMALLEST_ARENA: u64 = 32 << 20;
-/// Number of arenas that are searched for.
-const MAX_ARENAS: usize = 1 << 16;
+/// Number of addresses that are tried as the starts of arenas, and for each row.
+const MAX_STARTS: usize = 1 << 14;
+const MAX_STARTS_OF_ROW: usize = 1 << 10;
 
 /// Labels the arenas of version 3, which begin with their own address and size, a pointer into the
 /// data of the library that contains the allocator, and their number of slices (`mi_arena_t`; seen
@@ -36,9 +37,9 @@ pub(super) fn recognise_arenas(labeller: &mut Labeller<'_>) {
         let at_start = Some(first).filter(|first| *first < row.range.end);
         let next = first.checked_add(1).and_then(|at| at.checked_next_multiple_of(SMALLEST_ARENA));
         let aligned = (next.unwrap_or(u64::MAX)..row.range.end).step_by(SMALLEST_ARENA as usize);
-        at_start.into_iter().chain(aligned)
+        at_start.into_iter().chain(aligned).take(MAX_STARTS_OF_ROW)
     });
-    for start in starts.take(MAX_ARENAS).collect::<Vec<_>>() {
+    for start in starts.take(MAX_STARTS).collect::<Vec<_>>() {
         let Some((arena, file)) = arena(labeller, peek, start) else { continue };
         let text = format!("mimalloc: arena of the allocator in {file}");
         let because = format!(

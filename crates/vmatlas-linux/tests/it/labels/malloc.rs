@@ -184,6 +184,30 @@ fn blocks_of_other_allocators_are_known() {
     blocks(&mut preloaded("blocks", "libtcmalloc_minimal.so.4"), &expected(&["tcmalloc"]));
 }
 
+/// The page tables of a process in KiB, see proc_pid_status(5).
+fn page_tables(child: &Child) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmPTE:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// As the shadow memory of sanitizers: the process would pay for page tables of what is looked at.
+#[test]
+fn untouched_memory_stays_untouched() {
+    let script = "import mmap, sys; flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000; \
+                  m = [mmap.mmap(-1, 1 << 40, flags=flags) for _ in range(2)]; \
+                  m[0][1 << 30] = 7; print('ready', flush=True); sys.stdin.read()";
+    let mut command = Command::new("python3");
+    command.args(["-c", script]).stdin(std::process::Stdio::piped());
+    let mut child = Child::start(&mut command);
+    child.until_ready();
+    settle(&child, 0);
+    let before = page_tables(&child);
+    Seen::of(&child, true);
+    let after = page_tables(&child);
+    assert!(after <= before + 256, "{before} KiB before, {after} KiB after");
+}
+
 #[test]
 fn blocks_of_musl_are_known() {
     let musl = once("blocks-musl", |path| {
