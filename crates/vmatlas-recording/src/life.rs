@@ -3,6 +3,7 @@
 use super::call::CallKind;
 use super::event::{Event, What};
 use super::id::{EventNumber, TaskId};
+use super::moment::Moment;
 use super::read::{Recording, RecordingError};
 use super::replay::Replay;
 use super::space::RecordedSpace;
@@ -160,6 +161,25 @@ impl<S: ReadAt> Recording<S> {
         ends
     }
 
+    /// The last state, up to that of `replay`, at which the recorder read the resident pages of a
+    /// task's address space, and a task that has the address space then; `None` if it never did.
+    ///
+    /// This replays every event up to that of `replay`.
+    pub fn last_look(&self, replay: &Replay, task: TaskId) -> Option<(Replay, TaskId)> {
+        let own = replay.space_id(task)?;
+        let mut last = None;
+        let _ = self.follow(replay.number(), |event, _, after| {
+            if matches!(event.what, What::Resident { .. })
+                && after.space_id(event.task) == Some(own)
+            {
+                last = Some((event.number, event.task));
+            }
+        });
+        let (number, task) = last?;
+        let (replay, _) = self.at(Moment::Event(number), |_, _| {});
+        (replay.space_id(task) == Some(own)).then_some((replay, task))
+    }
+
     /// Replays all events up to `until`; calls `see` with each and the states before and after it.
     fn follow(
         &self,
@@ -199,12 +219,18 @@ impl<S: ReadAt> Recording<S> {
             let own = stretches[current].space;
             let now = match &event.what {
                 What::Exec { to, .. } => after.space_id(*to),
+                What::Attached { .. } => after.space_id(event.task),
                 _ => before.space.or_else(|| after.space_id(event.task)),
             };
             if now != Some(own) && before.space != Some(own) {
                 return;
             }
-            let seen = after.space_by_id(own).and_then(|space| look(space, address));
+            let own_after = after.space_by_id(own);
+            if now != Some(own) && own_after.is_some() {
+                // The task left for a new address space, and others stay in this one (vfork).
+                return;
+            }
+            let seen = own_after.and_then(|space| look(space, address));
             let kind = kind_of(event, address, row.is_some(), seen.is_some(), row != seen);
             if let Some(kind) = kind {
                 let event = event.clone();

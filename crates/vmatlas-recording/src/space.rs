@@ -36,7 +36,8 @@ pub struct RecordedSpace {
     pub origins: Origins,
     /// The first access to each page, if page faults are recorded.
     pub touched: Origins,
-    /// The pages that were resident at the last check.
+    /// The pages that were resident when the recorder last read them, see
+    /// [`Recording::last_look`](super::Recording::last_look); later events leave them as they are.
     pub resident: Option<Vec<AddressRange>>,
     /// The number of tasks that share it.
     pub(crate) tasks: u32,
@@ -141,7 +142,8 @@ impl RecordedSpace {
             memory: self.memory.fork(),
             origins: self.origins.fork(),
             touched: self.touched.fork(),
-            resident: self.resident.clone(),
+            // They were read of the parent, before the child existed.
+            resident: None,
             tasks: 1,
             uffds: BTreeMap::new(),
         }

@@ -257,6 +257,24 @@ impl Atlas {
         atlas
     }
 
+    /// Goes back to the last moment at which the resident pages of the recorded process were
+    /// recorded: only of that moment are its resident bytes known.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lacks`] if they were not recorded, or the source is no recording.
+    #[cfg(feature = "recordings")]
+    pub fn into_last_look(self) -> Result<Atlas> {
+        if self.recorded().is_none() {
+            return Err(self.lacks_origins());
+        }
+        let Atlas { open, source, mut notes, .. } = self;
+        let Source::Recorded(recorded) = source else { unreachable!("it has a recorded process") };
+        let (recorded, maps, doubts) = recorded.into_last_look()?;
+        notes.retain(|note| !matches!(note, Note::Doubts { .. }));
+        notes.extend(doubts);
+        Ok(open.with((Source::Recorded(Box::new(recorded)), maps, notes)))
+    }
+
     /// Computes the declared facts in the order of their dependencies.
     fn prepare(&self, needs: Needs) {
         if needs.contains(Needs::NAMES) {

@@ -84,18 +84,18 @@ pub struct Rank<'b> {
 }
 
 impl Atlas {
-    /// The origins of mapped memory.
+    pub(crate) fn lacks_origins(&self) -> Error {
+        let name = words::printable(self.name().as_bytes());
+        Error::new(ErrorKind::Lacks, format!("{name}: neither a recording nor a log of strace"))
+    }
+
+    /// The origins of mapped memory. Resident bytes are counted only of an atlas that
+    /// [`into_last_look`](Atlas::into_last_look) returned.
     ///
     /// # Errors
     /// [`ErrorKind::Lacks`] if the source does not record origins or the bytes to count.
     pub fn pieces(&self, options: BlameOptions<'_>) -> Result<Blame<'_>> {
-        let Some(recorded) = self.recorded() else {
-            let name = words::printable(self.name().as_bytes());
-            return Err(Error::new(
-                ErrorKind::Lacks,
-                format!("{name}: neither a recording nor a log of strace"),
-            ));
-        };
+        let Some(recorded) = self.recorded() else { return Err(self.lacks_origins()) };
         let mut pieces = Vec::new();
         for row in self.rows() {
             let is_wanted = options.filter.is_none_or(|filter| filter.matches(&row.mapping()));
@@ -282,10 +282,10 @@ fn counted(
     if count == Count::Mapped {
         return Ok(made);
     }
-    let resident = space.resident.as_deref().ok_or_else(|| {
+    let resident = recorded.asked.and(space.resident.as_deref()).ok_or_else(|| {
         Error::new(
             ErrorKind::Lacks,
-            "resident pages were not recorded up to that moment (record --pages)",
+            "resident pages are known only of the last moment at which they were read",
         )
     })?;
     let inside = |range: AddressRange| {

@@ -1,5 +1,7 @@
 //! A process of a recording or a strace log at a moment.
 
+use crate::error::{Error, ErrorKind, Result};
+use crate::note::Note;
 use crate::source::file_now::FileNow;
 use crate::source::kind::SourceKind;
 use crate::stacks::{Opened, Stacks};
@@ -27,6 +29,9 @@ pub struct Recorded {
     pub(crate) number: EventNumber,
     /// The time of that event in nanoseconds from the start; `None` in a log without times.
     pub(crate) time_ns: Option<u64>,
+    /// The event and its time that were asked for, if this is the last moment before at which its
+    /// resident pages were recorded.
+    pub(crate) asked: Option<(EventNumber, Option<u64>)>,
     /// Today's files that have the build IDs of the recording.
     pub(crate) files: OnceLock<FilesNow>,
     /// For the tables of these files.
@@ -84,6 +89,49 @@ impl Recorded {
     /// The number of the last event by that moment; in a log the line number.
     pub fn event(&self) -> EventNumber {
         self.number
+    }
+
+    /// The event and its time that were asked for, if this is the last moment before at which the
+    /// resident pages of the process were recorded ([`Atlas::into_last_look`](crate::Atlas)).
+    pub fn asked(&self) -> Option<(EventNumber, Option<u64>)> {
+        self.asked
+    }
+
+    /// Goes back to the last moment at which the resident pages of the process were recorded.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lacks`] if they were not.
+    pub(crate) fn into_last_look(mut self) -> Result<(Recorded, Maps, Vec<Note>)> {
+        let are_faults_known = !self.space().touched.is_empty();
+        let found = match &self.recorded_in {
+            RecordedIn::Recording { recording, replay, task, .. } => {
+                recording.last_look(replay, *task)
+            }
+            RecordedIn::Log { .. } => None,
+        };
+        let Some((state, its_task)) = found else {
+            return Err(Error::new(
+                ErrorKind::Lacks,
+                match are_faults_known {
+                    true => {
+                        "page faults were recorded, but the resident pages were not read up to \
+                         that moment: the recorder reads them from time to time, and the program \
+                         may end before"
+                    }
+                    false => "resident pages were not recorded up to that moment (record --pages)",
+                },
+            ));
+        };
+        let asked = self.asked.unwrap_or((self.number, self.time_ns));
+        if let RecordedIn::Recording { replay, task, .. } = &mut self.recorded_in {
+            (*replay, *task) = (state, its_task);
+            (self.number, self.time_ns) = (replay.number(), Some(replay.time_ns()));
+        }
+        self.asked = Some(asked);
+        self.files = OnceLock::new();
+        let notes = Note::of_doubts(self.doubts());
+        let maps = self.space().memory.maps();
+        Ok((self, maps, notes.into_iter().collect()))
     }
 
     /// The number of the last event by that moment.

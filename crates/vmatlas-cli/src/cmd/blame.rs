@@ -29,6 +29,10 @@ pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
         return lives(&atlas, &addresses(&atlas, &locations)?, name, args);
     }
     refuse(args.filter.as_ref())?;
+    let atlas = match args.count {
+        Count::Mapped => atlas,
+        Count::Resident | Count::Touched => atlas.into_last_look()?,
+    };
     let filter = filter_of(&[&atlas], args.filter.as_ref(), &args.common);
     let nanoseconds = |since: Duration| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
     let mut options = BlameOptions::default();

@@ -450,6 +450,20 @@ fn perf_events_give_the_same_origins_and_first_touches() {
     }
 }
 
+/// Resident pages are read soon after the start.
+#[test]
+fn a_short_recording_has_resident_pages() {
+    if !is_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("R").display().to_string();
+    let run = vmatlas(&["record", "-q", "--pages", "-o", &file, "--", "sleep", "0.4"]);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    let run = vmatlas(&["blame", "-q", &file, "--count", "resident"]);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+}
+
 #[test]
 fn the_kernels_own_record_is_explained() {
     if !is_root() {

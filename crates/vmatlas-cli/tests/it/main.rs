@@ -16,6 +16,7 @@ mod hostile;
 mod labels;
 mod live;
 mod locations;
+mod made_recordings;
 mod options;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod record;

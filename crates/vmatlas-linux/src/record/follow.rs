@@ -15,6 +15,9 @@ use vmatlas_recording::{Call, CallKind, Tid};
 
 /// Interval at which a program's rows are compared with the model's.
 const CHECK_EVERY_NS: u64 = 1_000_000_000;
+/// Interval of the first reading of resident pages after an execve. It doubles up to
+/// [`CHECK_EVERY_NS`], because the program may end soon.
+const FIRST_PAGES_NS: u64 = 10_000_000;
 /// Number of attempts to read rows without a concurrent change.
 pub(super) const TRIES: usize = 20;
 /// More mappings than a call makes.
@@ -32,6 +35,8 @@ pub(super) struct Follower<'a> {
     /// Rows to compare as soon as all earlier events are known.
     pending: Vec<Pending>,
     checked_ns: u64,
+    /// Time of the last reading of resident pages, and the interval until the next.
+    pages_ns: (u64, u64),
     /// Calls without a stack.
     pub(super) stacks_lost: u64,
     pub(super) audit: Audit,
@@ -75,6 +80,7 @@ impl Follower<'_> {
             changed_ns: HashMap::new(),
             pending: Vec::new(),
             checked_ns: clock_ns(),
+            pages_ns: (0, FIRST_PAGES_NS),
             stacks_lost: 0,
             audit: Audit::default(),
             waits_for_exec,
@@ -206,6 +212,7 @@ impl Follower<'_> {
         let mut rows = Maps::default();
         shown.values().for_each(|shown| rows.push(&shown.row()));
         self.recorder.has_executed(At::Past(time_ns), tid, Some(rows));
+        self.pages_ns = (time_ns, FIRST_PAGES_NS);
         for (time_ns, address, write) in faults {
             self.recorder.faulted(At::Past(time_ns), tid, (address, write), &StackAt::Unknown);
         }
@@ -257,6 +264,11 @@ impl Follower<'_> {
             }
         }
         let now = clock_ns();
+        let (last, every) = self.pages_ns;
+        if now.saturating_sub(last) >= every && !self.waits_for_exec {
+            self.pages_ns = (now, (2 * every).min(CHECK_EVERY_NS));
+            self.recorder.look_at_all_pages();
+        }
         if now.saturating_sub(self.checked_ns) < CHECK_EVERY_NS || !self.pending.is_empty() {
             return;
         }
@@ -271,9 +283,6 @@ impl Follower<'_> {
             let Some(rows) = self.recorder.rows_now(space) else { continue };
             let ended_ns = clock_ns();
             self.pending.push(Pending { tid, space, began_ns, ended_ns, rows });
-        }
-        for look in &self.pending {
-            self.recorder.look_at_pages(look.tid, look.space);
         }
     }
 }

@@ -527,3 +527,31 @@ fn the_life_of_an_address_goes_back_through_moves_and_forks() {
     );
     assert_eq!(steps(TaskId::new(1), c + 9 * PAGE, 11), []);
 }
+
+/// A child of vfork(2) executes a program and so leaves the address space of its parent, which
+/// stays as it is.
+#[test]
+fn a_child_that_leaves_a_shared_address_space_makes_nothing_in_it() {
+    use vmatlas_recording::LifeKind as K;
+    let rows = || {
+        let (range, perms) = (AddressRange::new(BASE, BASE + 8 * PAGE), Perms(*b"r--p"));
+        vec![RecordedRow { range, perms, offset: 0, file: 0 }]
+    };
+    let mut child = TaskId::NONE;
+    let bytes = recording_of(|writer, task| {
+        let args = [0, 4 * PAGE, 3, 0x22, u64::MAX, 0];
+        happens(writer, task, CallKind::Mmap, args, BASE); // 2
+        child = writer.task(TaskEntry { tid: Tid::new(2), pid: 2, comm: b"b".to_vec() });
+        writer.event(0, task, StackId::NONE, What::Clone { child, memory: true }); // 3
+        writer.event(0, child, StackId::NONE, What::Exec { to: child, rows: rows() }); // 4
+        writer.event(0, task, StackId::NONE, What::Exec { to: task, rows: Vec::new() }); // 5
+    });
+    let recording = open(&bytes);
+    let steps = |task, until| {
+        let (steps, _) = recording.life(task, BASE, EventNumber::new(until));
+        steps.iter().map(|step| (step.event.number.get(), step.kind)).collect::<Vec<_>>()
+    };
+    assert_eq!(steps(TaskId::new(1), 4), [(2, K::Made)]);
+    assert_eq!(steps(child, 5), [(4, K::Made)]);
+    assert_eq!(steps(TaskId::new(1), 5), [], "its own execve ends what was there");
+}

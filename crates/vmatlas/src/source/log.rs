@@ -114,6 +114,7 @@ fn replayed(
         comm: process.comm.clone(),
         number: EventNumber::new(log.lines),
         time_ns: log.timed.then(time_ns),
+        asked: None,
         files: OnceLock::new(),
         budget: Budget::default(),
         recorded_in: RecordedIn::Log {

@@ -75,6 +75,7 @@ pub(crate) fn at(
         comm: comm(&recording, &process),
         number: replay.number(),
         time_ns: Some(replay.time_ns()),
+        asked: None,
         files: OnceLock::new(),
         budget: Budget::default(),
         recorded_in: RecordedIn::Recording {

@@ -52,6 +52,17 @@ fn heading(text: &mut String, answer: &BlameAnswer<'_>, paint: Paint) {
     let process = fit.middle(&process, fit.room(columns(&moment) + 2));
     let between = if is_one_line { " " } else { "\n" };
     let _ = writeln!(text, "{} {moment}:{between}{sums}", paint.bold(&process));
+    if let Some((event, time)) =
+        blame.recorded().asked().filter(|(event, _)| *event != blame.recorded().event())
+    {
+        let when = time.map(|time| format!(", {}", seconds(time))).unwrap_or_default();
+        let sentence =
+            format!("(when its resident pages were last read before event {event}{when})");
+        for line in fit.lines(&sentence) {
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
     if what == Count::Touched {
         unattributed(text, blame, bytes);
     }

@@ -272,10 +272,15 @@ impl Recorder {
         self.with(space, |recorder, space| recorder.compare(entry, space, rows));
     }
 
-    /// Writes the resident pages of a task's address space, if requested.
-    pub(in crate::record) fn look_at_pages(&mut self, tid: Tid, space: u32) {
-        let Some(entry) = self.tasks.get(&tid).map(|task| task.entry) else { return };
-        self.with(space, |recorder, space| recorder.note_resident(entry, space));
+    /// Writes the resident pages of each address space, if requested.
+    pub(in crate::record) fn look_at_all_pages(&mut self) {
+        if !self.pages {
+            return;
+        }
+        for (tid, space) in self.spaces() {
+            let Some(entry) = self.tasks.get(&tid).map(|task| task.entry) else { continue };
+            self.with(space, |recorder, space| recorder.note_resident(entry, space));
+        }
     }
 }
 

@@ -159,6 +159,7 @@ impl Sink for Recorder {
             || self.limits.size.is_some_and(|limit| self.output.size() >= limit)
             || self.output.failed().is_some();
         if over {
+            self.look_at_all_pages();
             self.end();
         }
         if over || now - self.last_progress >= PROGRESS_EVERY {
