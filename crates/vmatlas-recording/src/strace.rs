@@ -79,4 +79,4 @@ pub use makers::Makers;
 #[cfg(feature = "replay")]
 pub use missing::MissingFact;
 #[cfg(feature = "replay")]
-pub use replay::{Process, Replay, Replayed};
+pub use replay::{Ended, Process, Replay, Replayed};

@@ -297,7 +297,20 @@ fn a_moment_of_a_process_of_a_log() {
     assert!(made(&rows("strace/child.log:18657@0.0018")));
     assert!(!made(&rows("strace/child.log@0.001")));
     assert!(!made(&rows("strace/child.log:18658")));
-    assert_eq!(rows("strace/child.log:18657@99"), rows(LOG));
+    assert_eq!(rows("strace/child.log:18657@#58"), rows(LOG));
+}
+
+/// The line that shows the end of a process is no moment of it.
+#[test]
+fn a_moment_after_the_end_of_a_process_of_a_log_is_refused() {
+    for target in ["strace/child.log:18657@99", "strace/child.log@#59"] {
+        let run = vmatlas(&[target]);
+        assert_eq!((run.status, run.text().as_str()), (2, ""), "{target}");
+        let why = "process 18657 was not alive then; line 59 shows its end";
+        assert!(run.stderr.contains(why), "{}", run.stderr);
+    }
+    let last = vmatlas(&["strace/child.log:18657"]).text();
+    assert!(last.starts_with("18657 child after line 58"), "{last}");
 }
 
 #[test]
@@ -305,7 +318,7 @@ fn logs_are_compared() {
     let run = vmatlas(&["diff", "strace/child.log:18657", "strace/child.log:18658", "-q"]);
     assert_eq!(run.status, 1);
     assert!(run.text().contains("2 removed"), "{}", run.text());
-    assert_eq!(vmatlas(&["diff", LOG, "strace/child.log@9", "-q"]).status, 0);
+    assert_eq!(vmatlas(&["diff", LOG, "strace/child.log@#58", "-q"]).status, 0);
 }
 
 #[test]
@@ -338,8 +351,13 @@ fn warnings_of_two_moments_of_a_log_are_given_once() {
     // What is true of one moment only.
     assert!(run.stderr.contains("strace/child.log@0.003: line 32"), "{}", run.stderr);
     assert!(!run.stderr.contains("the log ends"), "{}", run.stderr);
-    let ended = vmatlas(&["strace/child.log@0.5"]).stderr;
-    assert!(ended.contains("strace/child.log@0.5: the log ends after"), "{ended}");
+    let log = std::fs::read_to_string(testdata().join(LOG)).unwrap();
+    let directory = TempDir::new().unwrap();
+    let cut = directory.path().join("log").display().to_string();
+    let lines: Vec<&str> = log.lines().take(40).collect();
+    std::fs::write(&cut, lines.join("\n")).unwrap();
+    let ended = vmatlas(&[&format!("{cut}@0.5")]).stderr;
+    assert!(ended.contains("@0.5: the log ends after"), "{ended}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The start and end of threads and processes.
 
-use super::missing::MissingFact;
+use super::missing::{Gaps, MissingFact};
 use super::replay::{MAX_ROWS, State, snapshot_of};
-use super::task::{CloneFlags, Pending, Task, TaskSpace};
+use super::task::{CloneFlags, Pending, Silent, Task, TaskSpace};
 use crate::{Maker, Origin, TaskId, Tid};
 use std::rc::Rc;
 use vmatlas_maps::WarningKind;
@@ -38,6 +38,10 @@ impl State<'_> {
             task.process = tid.get();
             self.makers.name_process(task.process);
             self.tasks.insert(tid, task);
+            // The lines name tasks from now on, so others may still have some.
+            for task in self.tasks.values_mut().filter(|task| task.silent != Silent::No) {
+                task.silent = Silent::SoFar;
+            }
             return tid;
         }
         let order = self.next_order();
@@ -61,7 +65,8 @@ impl State<'_> {
             if !executes {
                 space.gaps.push(MissingFact::Earlier);
             }
-            Task { orphan: waiting, ..Task::new(tid.get(), order, space) }
+            let unannounced = !executes;
+            Task { orphan: waiting, unannounced, ..Task::new(tid.get(), order, space) }
         };
         self.tasks.insert(tid, task);
         tid
@@ -75,6 +80,8 @@ impl State<'_> {
     /// Adds the child that a call made.
     pub(crate) fn fork(&mut self, parent: Tid, child: Tid, flags: CloneFlags) {
         let order = self.next_order();
+        self.shows_clones = true;
+        let is_named = parent != Tid::NONE;
         let Some(parent) = self.tasks.get(&parent) else { return };
         let known = self.tasks.get(&child);
         if let Some(early) = known {
@@ -85,7 +92,7 @@ impl State<'_> {
             if early.space.borrow().id != 0 {
                 let directory = parent.directory.borrow().clone();
                 let early = self.tasks.get_mut(&child).expect("it was just there");
-                early.orphan = false;
+                (early.orphan, early.unannounced) = (false, false);
                 let mut own = early.directory.borrow_mut();
                 if own.is_none() {
                     *own = directory;
@@ -109,7 +116,12 @@ impl State<'_> {
         } else {
             parent.child(child, order, flags)
         };
-        self.tasks.insert(child, task);
+        let silent = match is_named {
+            _ if known.is_some() || self.attached.contains(&child) => Silent::No,
+            true => Silent::SoFar,
+            false => Silent::NotFollowed,
+        };
+        self.tasks.insert(child, Task { silent, ..task });
     }
 
     /// Replaces the first thread of a process by its thread that executed a program.
@@ -125,11 +137,26 @@ impl State<'_> {
     pub(crate) fn end(&mut self, tid: Tid) {
         let Some(task) = self.tasks.remove(&tid) else { return };
         self.attached.remove(&tid);
-        if self.tasks.values().any(|other| other.process == task.process) || self.frozen.is_some() {
+        if self.frozen.is_some() {
+            return;
+        }
+        // The lines of a log without task numbers are all of the process.
+        let is_left = |other: &Task| tid != Tid::NONE || other.silent != Silent::NotFollowed;
+        let mut others = self.tasks.values().filter(|other| other.process == task.process);
+        if others.any(is_left) {
             return;
         }
         let mut process = snapshot_of(&task);
-        process.ended = true;
+        process.ended = Some(self.current);
+        let mut gaps = Gaps::of(std::mem::take(&mut process.missing));
+        for (silent, other) in &self.tasks {
+            let is_silent = other.silent == Silent::NotFollowed && !other.is_awaited;
+            if is_silent && Rc::ptr_eq(&other.space, &task.space) {
+                gaps.push(MissingFact::Silent { tid: silent.get() });
+            }
+        }
+        process.missing = gaps.list();
+        self.tasks.retain(|_, other| other.process != task.process);
         let rows = size(&process.space);
         if self.ended_rows + rows > MAX_ROWS && !self.ended.is_empty() {
             let text = format!("the ended processes have too many rows: process {tid} is left out");

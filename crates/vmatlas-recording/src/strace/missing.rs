@@ -62,6 +62,23 @@ pub enum MissingFact {
         /// The address.
         address: u64,
     },
+    /// A task that shares the address space has no line, because strace did not follow it.
+    Silent {
+        /// Its number.
+        tid: u32,
+    },
+    /// The log does not show who made this task: it may be a thread of another process in the log.
+    PerhapsThread {
+        /// Its number.
+        tid: u32,
+    },
+    /// The log does not show who made tasks that may be threads of this process.
+    PerhapsThreads {
+        /// The first of them.
+        tid: u32,
+        /// The number of others.
+        others: usize,
+    },
     /// The number of facts that are not listed, because there are too many.
     More(u64),
 }
@@ -109,6 +126,27 @@ impl fmt::Display for MissingFact {
             MissingFact::Taken { line, address } => write!(
                 f,
                 "line {line}: by the log so far, something is mapped at {address:x}: replaced"
+            ),
+            MissingFact::Silent { tid } => write!(
+                f,
+                "the log has no line of task {tid}, which shares this memory: what it mapped and \
+                 unmapped is not shown (strace -f follows it)"
+            ),
+            MissingFact::PerhapsThread { tid } => write!(
+                f,
+                "the log does not show whether task {tid} is a process or a thread (strace -f -e \
+                 trace=%memory,%process from the start shows it): if it is a thread, what other \
+                 threads mapped is missing here"
+            ),
+            MissingFact::PerhapsThreads { tid, others: 0 } => write!(
+                f,
+                "the log does not show whether task {tid} is a thread of this process: if so, what \
+                 it mapped is missing here"
+            ),
+            MissingFact::PerhapsThreads { tid, others } => write!(
+                f,
+                "the log does not show whether task {tid} and {others} more are threads of this \
+                 process: if so, what they mapped is missing here"
             ),
             MissingFact::More(count) => write!(f, "{count} more facts that the log does not show"),
         }

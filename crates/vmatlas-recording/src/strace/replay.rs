@@ -4,9 +4,9 @@ use super::files::Names;
 use super::image::Lookup;
 use super::line::Event;
 use super::makers::{Interner, Makers};
-use super::missing::MissingFact;
+use super::missing::{Gaps, MissingFact};
 use super::reader::{Entry, Reader};
-use super::task::{Pending, Task, TaskSpace};
+use super::task::{Pending, Silent, Task, TaskSpace};
 use crate::{EventNumber, Origin, TaskId, Tid};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -35,13 +35,25 @@ pub struct Process {
     pub space: crate::RecordedSpace,
     /// Facts of the process that the log lacks.
     pub missing: Vec<MissingFact>,
-    /// Whether it had ended.
-    pub ended: bool,
+    /// Its end, if it had ended.
+    pub ended: Option<Ended>,
     order: u64,
     exec: u64,
     /// Origin of mappings that no logged call made: the program image, stack and vdso.
     begun: Origin,
     open: bool,
+    /// Whether the log does not show who made it.
+    pub(crate) unannounced: bool,
+}
+
+/// The end of a process in a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ended {
+    /// The line that shows it.
+    pub line: u64,
+    /// The time of the line before, counted from the first line of the log.
+    pub before: Duration,
 }
 
 /// The result of a replay.
@@ -105,6 +117,10 @@ pub(crate) struct State<'a> {
     now: Duration,
     /// The last line up to the requested moment.
     last_number: u64,
+    /// The line of the current entry, and the time of the line before.
+    pub(crate) current: Ended,
+    /// Whether the log shows a call that made a task.
+    pub(crate) shows_clones: bool,
     /// The state at the requested moment; after it only the addresses of images are added.
     pub(crate) frozen: Option<Vec<Process>>,
     pub(crate) warnings: Warnings,
@@ -146,6 +162,8 @@ impl<'a> Replay<'a> {
             over_files: false,
             now: Duration::ZERO,
             last_number: 0,
+            current: Ended { line: 0, before: Duration::ZERO },
+            shows_clones: false,
             frozen: None,
             warnings: Warnings::default(),
         };
@@ -195,7 +213,7 @@ impl<'a> Replay<'a> {
         let mut state = self.state;
         state.settle();
         let goes_on = state.frozen.is_some();
-        let mut processes = state.frozen.take().unwrap_or_else(|| state.snapshot());
+        let mut processes = state.frozen.take().unwrap_or_else(|| state.snapshot(true));
         processes.sort_by_key(|process| process.order);
         warnings.extend(state.warnings.into_vec());
         if goes_on && !state.over_files {
@@ -231,13 +249,14 @@ impl State<'_> {
         }
         self.settle();
         if self.frozen.is_none() && self.until_line.is_some_and(|line| self.number > line) {
-            self.frozen = Some(self.snapshot());
+            self.frozen = Some(self.snapshot(false));
         }
+        self.current = Ended { line: self.number, before: self.last };
         if let Some(time) = entry.time {
             self.now = time;
             self.timed = true;
             if self.frozen.is_none() && self.until.is_some_and(|until| time > until) {
-                self.frozen = Some(self.snapshot());
+                self.frozen = Some(self.snapshot(false));
             }
             if self.frozen.is_none() {
                 self.last = self.last.max(time);
@@ -249,11 +268,17 @@ impl State<'_> {
         if self.is_done() {
             return;
         }
+        if let Some(task) = entry.tid.and_then(|tid| self.tasks.get_mut(&tid)) {
+            task.silent = Silent::No;
+        }
         let line = entry.line;
         match entry.event {
             Event::Other | Event::Frame(_) | Event::Resumed { .. } => {}
             Event::Attached(tid) => {
                 self.attached.insert(tid);
+                if let Some(task) = self.tasks.get_mut(&tid) {
+                    task.silent = Silent::No;
+                }
             }
             Event::Superseded { by } => self.supersede(entry.tid, by),
             Event::Ended => {
@@ -328,15 +353,55 @@ impl State<'_> {
         }
     }
 
-    fn snapshot(&mut self) -> Vec<Process> {
+    /// All processes, at the end of the log or before its next line.
+    fn snapshot(&mut self, at_end: bool) -> Vec<Process> {
         let mut all = std::mem::take(&mut self.ended);
-        let mut seen = HashSet::new();
-        for task in self.tasks.values() {
-            if seen.insert(task.process) {
-                all.push(snapshot_of(task));
+        let is_unfollowed = |task: &Task| match task.silent {
+            Silent::No => false,
+            Silent::SoFar => at_end,
+            Silent::NotFollowed => true,
+        };
+        let mut sharers: HashMap<*const RefCell<TaskSpace>, Gaps> = HashMap::new();
+        for (tid, task) in self.tasks.iter().filter(|(_, task)| is_unfollowed(task)) {
+            if !task.is_awaited {
+                let gaps = sharers.entry(Rc::as_ptr(&task.space)).or_default();
+                gaps.push(MissingFact::Silent { tid: tid.get() });
             }
         }
+        let mut seen = HashSet::new();
+        // The rows of a process that was not followed are not known.
+        for task in self.tasks.values().filter(|task| !is_unfollowed(task)) {
+            if seen.insert(task.process) {
+                let mut process = snapshot_of(task);
+                let silent = sharers.get(&Rc::as_ptr(&task.space));
+                process.missing.extend(silent.into_iter().flat_map(Gaps::list));
+                all.push(process);
+            }
+        }
+        self.doubt_threads(&mut all);
         all
+    }
+
+    /// Notes which tasks may be threads of a process of which the log does not show it.
+    fn doubt_threads(&self, processes: &mut [Process]) {
+        if processes.len() < 2 {
+            return;
+        }
+        let mut unannounced: Vec<(u64, u32)> = processes
+            .iter()
+            .filter(|process| process.unannounced)
+            .map(|process| (process.order, process.pid))
+            .collect();
+        unannounced.sort_unstable();
+        let Some(&(_, first)) = unannounced.first() else { return };
+        for process in processes {
+            if process.unannounced {
+                process.missing.push(MissingFact::PerhapsThread { tid: process.pid });
+            } else if !self.shows_clones {
+                let others = unannounced.len() - 1;
+                process.missing.push(MissingFact::PerhapsThreads { tid: first, others });
+            }
+        }
     }
 
     /// Adds the images located after the requested moment to the programs executed before it.
@@ -353,7 +418,7 @@ impl State<'_> {
         let open = space.exec.open();
         for process in frozen.iter_mut().filter(|process| process.exec == space.id) {
             for placed in &found {
-                let mut gaps = super::missing::Gaps::of(std::mem::take(&mut process.missing));
+                let mut gaps = Gaps::of(std::mem::take(&mut process.missing));
                 placed.map(&mut process.space, &mut gaps, process.begun);
                 process.missing = gaps.list();
             }
@@ -379,10 +444,11 @@ pub(crate) fn snapshot_of(task: &Task) -> Process {
         comm: task.comm.clone(),
         space: space.map.clone(),
         missing: space.missing(),
-        ended: false,
+        ended: None,
         order: task.order,
         exec: space.id,
         begun: space.begun,
         open: space.exec.open(),
+        unannounced: task.unannounced && space.id == 0,
     }
 }

@@ -24,10 +24,26 @@ pub(crate) struct Task {
     pub(crate) begun: Option<Pending>,
     /// Whether it appeared before the log showed its parent.
     pub(crate) orphan: bool,
+    /// Whether it appeared without a call that made it.
+    pub(crate) unannounced: bool,
+    /// Whether the log has no line of it.
+    pub(crate) silent: Silent,
+    /// Whether its parent waits until it leaves the parent's address space.
+    pub(crate) is_awaited: bool,
     /// The name: that of the program, or the one that the thread set.
     pub(crate) comm: Vec<u8>,
     /// The entry among the makers; 0 if it has none yet.
     pub(crate) entry: TaskId,
+}
+
+/// Whether the log has lines of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Silent {
+    No,
+    /// It has none so far.
+    SoFar,
+    /// It has none, and the lines of the log name no task, as without `strace -f`.
+    NotFollowed,
 }
 
 /// A call that has begun but not returned.
@@ -65,6 +81,8 @@ pub(crate) struct CloneFlags {
     pub(crate) files: bool,
     pub(crate) directory: bool,
     pub(crate) thread: bool,
+    /// The parent waits until the child leaves the address space (`CLONE_VFORK`).
+    pub(crate) waits: bool,
 }
 
 impl CloneFlags {
@@ -72,7 +90,9 @@ impl CloneFlags {
     pub(crate) fn of(name: &str, args: &[u8]) -> Option<CloneFlags> {
         match name {
             "fork" => return Some(CloneFlags::default()),
-            "vfork" => return Some(CloneFlags { memory: true, ..CloneFlags::default() }),
+            "vfork" => {
+                return Some(CloneFlags { memory: true, waits: true, ..CloneFlags::default() });
+            }
             "clone" | "clone2" | "clone3" => {}
             _ => return None,
         }
@@ -82,6 +102,7 @@ impl CloneFlags {
             files: flags.has("CLONE_FILES"),
             directory: flags.has("CLONE_FS"),
             thread: flags.has("CLONE_THREAD"),
+            waits: flags.has("CLONE_VFORK"),
         })
     }
 }
@@ -151,6 +172,9 @@ impl Task {
             directory: Rc::default(),
             begun: None,
             orphan: false,
+            unannounced: false,
+            silent: Silent::No,
+            is_awaited: false,
             comm: Vec::new(),
             entry: TaskId::NONE,
         }
@@ -174,6 +198,9 @@ impl Task {
             directory: shared(&self.directory, flags.directory),
             begun: None,
             orphan: false,
+            unannounced: false,
+            silent: Silent::No,
+            is_awaited: flags.waits,
             comm: self.comm.clone(),
             entry: TaskId::NONE,
         }

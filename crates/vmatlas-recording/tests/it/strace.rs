@@ -26,7 +26,7 @@ fn shown(log: &Replayed) -> String {
     let mut text = String::new();
     for process in &log.processes {
         let program = String::from_utf8_lossy(&process.program);
-        let ended = if process.ended { " ended" } else { "" };
+        let ended = if process.ended.is_some() { " ended" } else { "" };
         writeln!(text, "{} {program}{ended}", process.pid).unwrap();
         let rows = process.space.memory.maps();
         for row in rows.iter().filter(|row| row.name != b"[vsyscall]") {
@@ -157,6 +157,75 @@ fn processes_and_threads() {
       ! the log does not show the segments of /bin/y, and the file has none: no rows
     "
     );
+}
+
+/// A log of `strace` without `-f`: tasks that share the memory have no lines, and the rows of
+/// children are not known.
+#[test]
+fn tasks_that_strace_does_not_follow() {
+    check!(
+        r#"execve("/bin/x", ["x"], 0x7ffe /* 1 var */) = 0
+clone(child_stack=NULL, flags=CLONE_CHILD_CLEARTID|SIGCHLD, child_tidptr=0x7f) = 8
+clone3({flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_THREAD, stack=0x7f} => {parent_tid=[9]}, 88) = 9
+clone3({flags=CLONE_VM|CLONE_VFORK, exit_signal=SIGCHLD, stack=0x7f}, 88) = 10
+clone(child_stack=0x7f, flags=CLONE_VM|SIGCHLD) = 11
+mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x20000
++++ exited with 0 +++
+"#,
+        @"
+    0 /bin/x ended
+      00020000-00021000 rw-p 0 00:00:0 
+      ! the log does not show where [stack] is: no row
+      ! the log does not show where [vdso] and its data are: no rows
+      ! the log does not show the segments of /bin/x, and the file has none: no rows
+      ! the log has no line of task 9, which shares this memory: what it mapped and unmapped is not shown (strace -f follows it)
+      ! the log has no line of task 11, which shares this memory: what it mapped and unmapped is not shown (strace -f follows it)
+    "
+    );
+    // On a terminal strace -f names tasks as soon as there are two.
+    let followed = r#"execve("/bin/x", ["x"], 0x7ffe /* 1 var */) = 0
+clone(child_stack=0x7f, flags=CLONE_VM|SIGCHLD) = 11
+strace: Process 11 attached
+[pid     7] mmap(NULL, 4096, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x20000
+[pid    11] munmap(0x20000, 4096) = 0
+"#;
+    for lines in 3..=5 {
+        let mut nothing = ();
+        let mut replay = Replay::new(profile(), &mut nothing).until_line(lines);
+        replay.push(followed.as_bytes());
+        let text = shown(&replay.finish());
+        assert!(!text.contains("no line of task"), "{lines}: {text}");
+    }
+}
+
+/// Without the calls that make tasks, a task may be a process or a thread.
+#[test]
+fn tasks_whose_maker_the_log_does_not_show() {
+    check!(
+        r#"7 execve("/bin/x", ["x"], 0x7ffe /* 1 var */) = 0
+8 mmap(NULL, 4096, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x20000
+9 mmap(NULL, 4096, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x30000
+9 execve("/bin/y", ["y"], 0x7ffe /* 1 var */) = 0
+"#,
+        @"
+    7 /bin/x
+      ! the log does not show where [stack] is: no row
+      ! the log does not show where [vdso] and its data are: no rows
+      ! the log does not show the segments of /bin/x, and the file has none: no rows
+      ! the log does not show whether task 8 is a thread of this process: if so, what it mapped is missing here
+    8 
+      00020000-00021000 r--p 0 00:00:0 
+      ! the log does not show the mappings from before its start: those rows are missing
+      ! the log does not show whether task 8 is a process or a thread (strace -f -e trace=%memory,%process from the start shows it): if it is a thread, what other threads mapped is missing here
+    9 /bin/y
+      ! the log does not show where [stack] is: no row
+      ! the log does not show where [vdso] and its data are: no rows
+      ! the log does not show the segments of /bin/y, and the file has none: no rows
+      ! the log does not show whether task 8 is a thread of this process: if so, what it mapped is missing here
+    "
+    );
+    let alone = shown(&replay("7 mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, -1, 0) = 0x20000\n"));
+    assert!(!alone.contains("thread"), "{alone}");
 }
 
 #[test]
@@ -418,7 +487,7 @@ fn a_real_log_gives_the_rows_that_the_kernel_showed() {
         let rows = String::from_utf8(process.space.memory.render()).unwrap();
         assert_eq!(rows.lines().collect::<Vec<_>>(), expected);
         assert_eq!(process.missing.len(), 1, "{:?}", process.missing);
-        assert!(process.ended);
+        assert!(process.ended.is_some());
     }
 }
 
@@ -592,8 +661,10 @@ fn the_own_maps_that_a_process_reads_supply_all_rows() {
       00001000-00002000 r-xp 0 fe:00:42 /bin/x
       00004000-00005000 r--p 0 00:00:0 [heap]
       7ffffffde000-7ffffffff000 rw-p 0 00:00:0 [stack]
+      ! the log does not show whether task 7 is a process or a thread (strace -f -e trace=%memory,%process from the start shows it): if it is a thread, what other threads mapped is missing here
     8 
       ! the log does not show the mappings from before its start: those rows are missing
+      ! the log does not show whether task 8 is a process or a thread (strace -f -e trace=%memory,%process from the start shows it): if it is a thread, what other threads mapped is missing here
     "
     );
 }

@@ -94,6 +94,24 @@ fn replayed(
         return Err(Error::new(ErrorKind::NoMoment, format!("{}: {help}", selection.path)));
     }
     let process = chosen(name, selection, &log)?;
+    let is_moment = selection.moment.is_some_and(|moment| moment != Moment::End);
+    if let Some(ended) = process.ended.filter(|_| is_moment) {
+        let which = match process.pid {
+            0 => "the process".to_owned(),
+            pid => format!("process {pid}"),
+        };
+        let line = ended.line;
+        let why = format!(
+            "{which} was not alive then; line {line} shows its end (without a moment, its \
+             last state is shown)"
+        );
+        return Err(Error::new(ErrorKind::NoMoment, format!("{}: {why}", selection.path)));
+    }
+    // The rows of a process that has ended are those before its end.
+    let (line, length) = match process.ended {
+        Some(ended) => (ended.line.saturating_sub(1), ended.before),
+        None => (log.lines, log.length),
+    };
     let maps = process.space.memory.maps();
     let mut notes: Vec<Note> = log.warnings.iter().cloned().map(Note::Log).collect();
     if selection.pid.is_none() && log.processes.len() > 1 {
@@ -108,11 +126,11 @@ fn replayed(
         Some(files.found()).filter(|&files| files > 0).map(|files| Note::FilesNow { files }),
     );
     notes.extend(Note::of_doubts(process.space.memory.doubts()));
-    let time_ns = || u64::try_from(log.length.as_nanos()).unwrap_or(u64::MAX);
+    let time_ns = || u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
     let recorded = Recorded {
         pid: process.pid,
         comm: process.comm.clone(),
-        number: EventNumber::new(log.lines),
+        number: EventNumber::new(line),
         time_ns: log.timed.then(time_ns),
         asked: None,
         files: OnceLock::new(),
