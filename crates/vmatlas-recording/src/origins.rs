@@ -158,13 +158,10 @@ impl Origins {
         }
     }
 
-    /// Moves the origins of `from` to the address `to`, replacing those there. `keep` also leaves
-    /// them at the old place (`MREMAP_DONTUNMAP`).
-    pub fn relocate(&mut self, from: AddressRange, to: u64, keep: bool) {
+    /// Moves the origins of `from` to the address `to`, replacing those there.
+    pub fn relocate(&mut self, from: AddressRange, to: u64) {
         let pieces: Vec<(AddressRange, Origin)> = self.within(from).collect();
-        if !keep {
-            self.remove(from);
-        }
+        self.remove(from);
         let new = |address: u64| address.wrapping_sub(from.start).wrapping_add(to);
         self.remove(AddressRange::new(to, to.saturating_add(from.size())));
         for (range, origin) in pieces {
@@ -344,12 +341,9 @@ mod tests {
                 }
                 // The kernel rejects overlapping moves.
                 _ if to + size <= from || from + size <= to => {
-                    let keep = random(2) == 0;
-                    origins.relocate(range, to as u64 * 0x1000, keep);
+                    origins.relocate(range, to as u64 * 0x1000);
                     let moved = naive[from..from + size].to_vec();
-                    if !keep {
-                        naive[from..from + size].fill(None);
-                    }
+                    naive[from..from + size].fill(None);
                     naive[to..to + size].copy_from_slice(&moved);
                 }
                 _ => {}

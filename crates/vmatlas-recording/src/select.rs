@@ -6,6 +6,7 @@ use super::processes::Process;
 use super::read::{Recording, RecordingError};
 use super::replay::Replay;
 use super::selection::Selection;
+use std::collections::HashSet;
 use vmatlas_maps::ReadAt;
 
 /// A process of a recording at a moment.
@@ -67,6 +68,23 @@ impl<S: ReadAt> Recording<S> {
                 }
             }),
         }
+    }
+
+    /// The processes that [`select`](Recording::select) finds by their numbers at a moment: those
+    /// that are alive then, without a moment the last one of each number.
+    pub fn selectable(&mut self, moment: Option<Moment>) -> Vec<Process> {
+        let moment = moment.filter(|moment| *moment != Moment::End);
+        let until = moment.map(|moment| self.at(moment, |_, _| {}).0.number());
+        let is_alive = |process: &&Process| {
+            until.is_none_or(|until| {
+                process.first <= until && process.last.is_none_or(|last| last > until)
+            })
+        };
+        let mut seen = HashSet::new();
+        let all = self.processes().iter().rev().filter(is_alive);
+        let mut last: Vec<Process> = all.filter(|of| seen.insert(of.pid)).cloned().collect();
+        last.reverse();
+        last
     }
 
     /// Finds the process; if several had its number, the last that had begun by then.

@@ -98,7 +98,7 @@ impl Atlas {
         let Some(recorded) = self.recorded() else { return Err(self.lacks_origins()) };
         let mut pieces = Vec::new();
         for row in self.rows() {
-            let is_wanted = options.filter.is_none_or(|filter| filter.matches(&row.mapping()));
+            let is_wanted = options.filter.is_none_or(|filter| filter.matches(&row));
             if !is_wanted || row.kind() == Kind::Vsyscall {
                 continue;
             }

@@ -54,8 +54,32 @@ pub fn diff<'a>(from: &'a Atlas, to: &'a Atlas) -> Diff<'a> {
     let index = |atlas: &'a Atlas| {
         atlas.maps().iter().enumerate().map(|(index, row)| (row, index)).collect()
     };
-    let rows = vmatlas_maps::Diff::compare(from.maps(), to.maps());
+    let mut rows = vmatlas_maps::Diff::compare(from.maps(), to.maps());
+    part_strangers(from, to, &mut rows);
     Diff { from, to, rows, from_index: index(from), to_index: index(to) }
+}
+
+/// Parts memory without a name that was compared by its place, if the recording or log shows that
+/// other events mapped it: one mapping was removed, and the other added.
+fn part_strangers<'a>(from: &'a Atlas, to: &'a Atlas, rows: &mut vmatlas_maps::Diff<'a>) {
+    let (Some(first), Some(second)) = (from.recorded(), to.recorded()) else { return };
+    let is_one_log = || from.file().is_some_and(|file| to.file() == Some(file));
+    if !first.is_of_same_image(second, is_one_log) {
+        return;
+    }
+    let mut part = |a: &Mapping<'a>, b: &Mapping<'a>| {
+        let are_nameless = a.name.is_empty() && b.name.is_empty();
+        let are_strangers = are_nameless && !first.shares_origin(a.range, second, b.range);
+        if are_strangers {
+            rows.removed.push(*a);
+            rows.added.push(*b);
+        }
+        are_strangers
+    };
+    rows.changed.retain(|change| !part(&change.from, &change.to));
+    rows.moved.retain(|(a, b)| !part(a, b));
+    rows.removed.sort_by_key(|row| row.range.start);
+    rows.added.sort_by_key(|row| row.range.start);
 }
 
 impl<'a> Diff<'a> {

@@ -128,7 +128,7 @@ impl Error {
 
     #[cfg(feature = "recordings")]
     pub(crate) fn with_processes(mut self, processes: Processes) -> Error {
-        self.0.processes = Some(processes);
+        self.0.processes = Some(processes).filter(|processes| !processes.all.is_empty());
         self
     }
 

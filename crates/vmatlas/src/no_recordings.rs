@@ -52,6 +52,14 @@ impl Recorded {
         match *self {}
     }
 
+    pub(crate) fn is_of_same_image(&self, _: &Recorded, _: impl FnOnce() -> bool) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn shares_origin(&self, _: AddressRange, _: &Recorded, _: AddressRange) -> bool {
+        match *self {}
+    }
+
     pub(crate) fn doubts(&self) -> Vec<u64> {
         match *self {}
     }

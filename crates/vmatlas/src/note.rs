@@ -99,6 +99,15 @@ pub enum Note {
     DamagedRecording(vmatlas_recording::RecordingError),
     /// The recording or log also has other processes.
     OtherProcesses(Processes),
+    /// By the moment of the target, several processes had the number of this one.
+    ReusedNumber {
+        /// The number.
+        pid: u32,
+        /// The place of this process among them, counted from 1.
+        index: usize,
+        /// How many.
+        processes: usize,
+    },
     /// A warning about a line of the log.
     Log(Warning),
     /// The moment lies after the end of the log.
@@ -140,6 +149,19 @@ impl Note {
         let mut doubts = doubts.into_iter();
         let first = doubts.next()?;
         Some(Note::Doubts { addresses: 1 + doubts.count(), first })
+    }
+
+    /// A note if several processes have the number `pid`: `own` and `all` are their first events.
+    #[cfg(feature = "recordings")]
+    pub(crate) fn of_reused<T: PartialEq>(
+        pid: u32,
+        own: T,
+        all: impl Iterator<Item = T>,
+    ) -> Option<Note> {
+        let all: Vec<T> = all.collect();
+        let index = all.iter().position(|first| *first == own)? + 1;
+        let processes = all.len();
+        (processes > 1).then_some(Note::ReusedNumber { pid, index, processes })
     }
 
     /// The notes about a freeze; of many threads that ran on, the first.
@@ -210,6 +232,7 @@ impl Note {
             #[cfg(feature = "recordings")]
             Note::DamagedRecording(_) => "damaged-recording",
             Note::OtherProcesses(_) => "other-processes",
+            Note::ReusedNumber { .. } => "reused-number",
             Note::LogEnds(_) => "log-ends",
             #[cfg(feature = "recordings")]
             Note::MissingFact(_) => "missing-fact",
@@ -310,6 +333,11 @@ impl fmt::Display for Note {
             Note::OtherProcesses(processes) => {
                 write!(f, "this is process {}; {processes}", processes.pid)
             }
+            Note::ReusedNumber { pid, index, processes } => write!(
+                f,
+                "by then {processes} processes had the number {pid}, one after the other; this is \
+                 number {index} of them"
+            ),
             Note::LogEnds(length) => write!(f, "the log ends after {} s", length.as_secs_f64()),
             #[cfg(feature = "recordings")]
             Note::MissingFact(fact) => fact.fmt(f),

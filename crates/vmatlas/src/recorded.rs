@@ -4,9 +4,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::note::Note;
 use crate::source::file_now::FileNow;
 use crate::source::kind::SourceKind;
+use crate::source::recording::comm_at;
 use crate::stacks::{Opened, Stacks};
 use crate::words::frames::short_function;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 use vmatlas_explain::label::{Facts, FunctionFacts, OriginFacts, ThreadFacts};
 use vmatlas_linux::symbols::{SymbolFrame, SymbolOptions};
@@ -23,7 +24,7 @@ pub struct Recorded {
     pub(crate) recorded_in: RecordedIn,
     /// The process ID; 0 if a log does not name it.
     pub(crate) pid: u32,
-    /// The process's last name.
+    /// The name of the process at that moment; if its first thread has ended, its last one.
     pub(crate) comm: Vec<u8>,
     /// The number of the last event by that moment; in a log the line number.
     pub(crate) number: EventNumber,
@@ -81,7 +82,7 @@ impl Recorded {
         Some(self.pid).filter(|pid| *pid != 0)
     }
 
-    /// The process's last name.
+    /// The name of the process at that moment; if its first thread has ended, its last one.
     pub fn comm(&self) -> &[u8] {
         &self.comm
     }
@@ -126,6 +127,11 @@ impl Recorded {
         if let RecordedIn::Recording { replay, task, .. } = &mut self.recorded_in {
             (*replay, *task) = (state, its_task);
             (self.number, self.time_ns) = (replay.number(), Some(replay.time_ns()));
+        }
+        if let RecordedIn::Recording { recording, replay, .. } = &self.recorded_in
+            && let Some(comm) = comm_at(recording, replay, self.pid)
+        {
+            self.comm = comm;
         }
         self.asked = Some(asked);
         self.files = OnceLock::new();
@@ -374,6 +380,47 @@ impl Recorded {
         }
         origins.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
         origins
+    }
+
+    /// Whether this and another state of the same recording or log are of the same execution of a
+    /// program, so that their addresses mean the same. `is_one_log` is whether two logs are one.
+    pub(crate) fn is_of_same_image(
+        &self,
+        other: &Recorded,
+        is_one_log: impl FnOnce() -> bool,
+    ) -> bool {
+        let is_same = match (&self.recorded_in, &other.recorded_in) {
+            (
+                RecordedIn::Recording { recording, .. },
+                RecordedIn::Recording { recording: other, .. },
+            ) => recording.meta() == other.meta(),
+            (RecordedIn::Log { .. }, RecordedIn::Log { .. }) => is_one_log(),
+            _ => false,
+        };
+        let image = |recorded: &Recorded| {
+            let mut origins = recorded.space().origins.iter().map(|(_, origin)| origin);
+            let first = origins.find(|of| matches!(of.maker, Maker::Exec | Maker::Before));
+            first.map(|origin| origin.event)
+        };
+        is_same && image(self).is_some_and(|event| image(other) == Some(event))
+    }
+
+    /// Whether an event mapped bytes of both ranges, or may have: the origin of some bytes is not
+    /// known.
+    pub(crate) fn shares_origin(
+        &self,
+        range: AddressRange,
+        other: &Recorded,
+        of_other: AddressRange,
+    ) -> bool {
+        let events = |recorded: &Recorded, range| {
+            let origins = recorded.space().origins_of(range).into_iter();
+            origins.map(|(_, origin)| origin.event).collect::<HashSet<EventNumber>>()
+        };
+        let (own, others) = (events(self, range), events(other, of_other));
+        own.contains(&EventNumber::NONE)
+            || others.contains(&EventNumber::NONE)
+            || !own.is_disjoint(&others)
     }
 
     /// The events that unmapped these addresses between this moment and a later one of the same

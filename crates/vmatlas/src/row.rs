@@ -116,6 +116,8 @@ impl<'a> Row<'a> {
     pub fn is_deleted(&self) -> Option<bool> {
         match self.truth() {
             Some(truth) => truth.deleted,
+            // The name is from the time at which it was mapped.
+            None if self.atlas.recorded().is_some() => None,
             None => self.mapping.file_name()?.deleted,
         }
     }

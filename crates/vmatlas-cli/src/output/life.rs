@@ -144,6 +144,9 @@ fn sentence(step: &LifeStep) -> String {
         LifeKind::Made => format!("made by {call}: {row}"),
         LifeKind::Replaced => format!("mapped over by {call}: {row}"),
         LifeKind::MovedFrom(from) => format!("moved here from {from:#x} by {call}: {row}"),
+        LifeKind::MovedTo(to) if step.row.is_some() => {
+            format!("contents moved to {to:#x} by {call}; it stays mapped: {row}")
+        }
         LifeKind::MovedTo(to) => format!("moved away to {to:#x} by {call}"),
         LifeKind::Unmapped => format!("unmapped by {call}"),
         LifeKind::Protected => format!("protected by {call}: {row}"),

@@ -2,9 +2,11 @@
 
 use crate::vmatlas::vmatlas;
 use tempfile::TempDir;
-use vmatlas::AddressRange;
-use vmatlas::recording::{Call, CallKind, Meta, StackId, TaskEntry, TaskId, Tid, What, Writer};
+use vmatlas::recording::{
+    Call, CallKind, FileEntry, Meta, RecordedRow, StackId, TaskEntry, TaskId, Tid, What, Writer,
+};
 use vmatlas::space::Vsyscall;
+use vmatlas::{AddressRange, Device, Perms};
 
 const PAGE: u64 = 0x1000;
 const BASE: u64 = 0x7f00_0000_0000;
@@ -154,4 +156,108 @@ fn the_program_of_a_child_makes_nothing_in_its_parent() {
     let recording = made.finish();
     let (text, _) = recording.run(&["blame", "R", "7f0000000000"]);
     assert!(text.contains("made by mmap") && !text.contains("execve"), "{text}");
+}
+
+/// A process has the name that it had at the moment.
+#[test]
+fn a_process_has_the_name_of_the_moment() {
+    let mut made = Made::by("ptrace");
+    let (task, ls) = (made.task(7, "sh"), made.task(7, "ls"));
+    made.exec(0, task, task);
+    made.map(1, task, 0, 4);
+    made.exec(5, task, ls);
+    made.map(6, ls, 0, 4);
+    let recording = made.finish();
+    for (target, title) in [("R@0.002", "7 sh after event 2"), ("R", "7 ls after event 4")] {
+        let (text, _) = recording.run(&["show", target]);
+        assert!(text.starts_with(title), "{text}");
+    }
+}
+
+/// What is offered can be selected, and a number that several processes had is reported.
+#[test]
+fn processes_that_are_offered_can_be_selected() {
+    let mut made = Made::by("ptrace");
+    let task = made.task(7, "a");
+    made.exec(0, task, task);
+    made.map(1, task, 0, 4);
+    for (ms, name) in [(10, "b"), (20, "c")] {
+        let child = made.task(8, name);
+        made.add(ms, task, What::Clone { child, memory: false });
+        if name == "b" {
+            made.add(ms + 5, child, What::Exit { status: 0 });
+        }
+    }
+    let recording = made.finish();
+    let note = |target: &str| recording.run(&["show", "--summary", target]).0;
+    assert!(!note("R@0.005").contains("this is process"));
+    assert!(note("R@0.012").contains("there are --pid 7 a, --pid 8 b\n"));
+    assert!(!note("R@0.017").contains("this is process"));
+    assert!(note("R").contains("there are --pid 7 a, --pid 8 c\n"), "{}", note("R"));
+    assert!(note("R:8@0.005").contains("no process 8 by then; there are --pid 7 a\n"));
+    let reused = "by then 2 processes had the number 8, one after the other; this is number 2";
+    assert!(note("R:8").contains(reused), "{}", note("R:8"));
+    assert!(!note("R:8@0.012").contains("one after the other"));
+}
+
+/// mremap(2) with MREMAP_DONTUNMAP leaves the old mapping, and maps another.
+#[test]
+fn a_mapping_that_mremap_leaves_stays() {
+    let mut made = Made::by("ptrace");
+    let task = made.task(7, "a");
+    made.exec(0, task, task);
+    made.map(1, task, 0, 4);
+    let to = BASE + 64 * PAGE;
+    made.call(2, task, CallKind::Mremap, [BASE, 4 * PAGE, 4 * PAGE, 5, 0, 0], to);
+    let recording = made.finish();
+    let (text, _) = recording.run(&["blame", "R", "7f0000000000"]);
+    let stays = "contents moved to 0x7f0000040000 by mremap; it stays mapped: \
+                 7f0000000000-7f0000004000 16K rw-p";
+    assert!(text.contains(stays), "{text}");
+    let (text, _) = recording.run(&["blame", "R", "--mappings"]);
+    for bytes in ["16K  50.0%      1  mmap by a", "16K  50.0%      1  mremap by a"] {
+        assert!(text.contains(bytes), "{text}");
+    }
+}
+
+/// Memory without a name that other calls mapped is another mapping, wherever it is.
+#[test]
+fn memory_that_was_mapped_anew_did_not_grow() {
+    let mut made = Made::by("ptrace");
+    let task = made.task(7, "a");
+    let (range, perms) = (pages(1000, 1), Perms(*b"rw-p"));
+    let rows = vec![RecordedRow { range, perms, offset: 0, file: 0 }];
+    made.add(0, task, What::Exec { to: task, rows });
+    made.map(1, task, 0, 1);
+    made.map(1, task, 100, 4);
+    made.call(2, task, CallKind::Munmap, [BASE, PAGE, 0, 0, 0, 0], 0);
+    made.map(3, task, 0, 2);
+    made.map(4, task, 104, 4);
+    let recording = made.finish();
+    let (text, _) = recording.run(&["diff", "R@0.001", "R"]);
+    assert!(text.contains("- 7f0000000000-7f0000001000") && text.contains("munmap #4"), "{text}");
+    assert!(text.contains("+ 7f0000000000-7f0000002000") && text.contains("mmap #5"), "{text}");
+    assert!(text.contains("(grew by 16K, mmap #6 "), "{text}");
+    assert!(text.contains("1 added, 1 removed, 1 changed, 0 at another"), "{text}");
+}
+
+/// A recording does not show whether a file was unlinked after it was mapped.
+#[test]
+fn a_recorded_file_may_be_deleted() {
+    let mut made = Made::by("ptrace");
+    let task = made.task(7, "a");
+    let file = made.writer.file(&FileEntry {
+        device: Device::new(8, 1),
+        inode: 9,
+        name: b"/tmp/x".to_vec(),
+        build_id: Vec::new(),
+    });
+    let (range, perms) = (pages(0, 1), Perms(*b"r--p"));
+    let rows = vec![RecordedRow { range, perms, offset: 0, file }];
+    made.add(0, task, What::Exec { to: task, rows });
+    let recording = made.finish();
+    let (text, _) = recording.run(&["show", "-q", "R", "--json"]);
+    assert!(text.contains("\"deleted\":null"), "{text}");
+    let (text, _) = recording.run(&["at", "-q", "R", "7f0000000000"]);
+    assert!(text.contains("/tmp/x") && !text.contains("deleted"), "{text}");
 }

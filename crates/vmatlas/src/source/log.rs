@@ -5,6 +5,7 @@ use super::log_parts::log_parts;
 use crate::error::{Error, ErrorKind, Result};
 use crate::note::{Note, Processes};
 use crate::recorded::{Recorded, RecordedIn};
+use std::collections::HashSet;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::OnceLock;
@@ -114,10 +115,18 @@ fn replayed(
     };
     let maps = process.space.memory.maps();
     let mut notes: Vec<Note> = log.warnings.iter().cloned().map(Note::Log).collect();
-    if selection.pid.is_none() && log.processes.len() > 1 {
-        let all = processes(&selection.path, &log);
-        notes.push(Note::OtherProcesses(Processes { pid: process.pid, ..all }));
+    if selection.pid.is_none() {
+        let all = processes(selection, &log);
+        if all.all.len() > 1 {
+            notes.push(Note::OtherProcesses(Processes { pid: process.pid, ..all }));
+        }
     }
+    let alike = log.processes.iter().filter(|other| other.pid == process.pid);
+    notes.extend(Note::of_reused(
+        process.pid,
+        std::ptr::from_ref(process),
+        alike.map(std::ptr::from_ref),
+    ));
     let past = time.filter(|time| *time > log.length && !log.goes_on);
     notes.extend(past.map(|_| Note::LogEnds(log.length)));
     notes.extend(process.missing.iter().cloned().map(Note::MissingFact));
@@ -152,17 +161,22 @@ fn chosen<'a>(name: &str, selection: &Selection, log: &'a Replayed) -> Result<&'
     found.ok_or_else(|| match selection.pid {
         Some(pid) if !log.processes.is_empty() => {
             missing(format!("{name}: no process {pid} is in the log by then"))
-                .with_processes(processes(&selection.path, log))
+                .with_processes(processes(selection, log))
         }
         _ => missing(format!("{name}: no process is in the log by then")),
     })
 }
 
-/// The processes of a log, each with the name of its program.
-fn processes(path: &str, log: &Replayed) -> Processes {
-    let all = log.processes.iter().map(|process| {
+/// The processes of a log that can be selected at the moment, each with the name of its program.
+fn processes(selection: &Selection, log: &Replayed) -> Processes {
+    let is_end = selection.moment.is_none_or(|moment| moment == Moment::End);
+    let mut seen = HashSet::new();
+    let all = log.processes.iter().rev().filter(|process| is_end || process.ended.is_none());
+    let mut last: Vec<&Process> = all.filter(|process| seen.insert(process.pid)).collect();
+    last.reverse();
+    let named = last.into_iter().map(|process| {
         let program = process.program.rsplit(|&b| b == b'/').next().unwrap_or_default();
         (process.pid, program.to_vec())
     });
-    Processes::new(path, SourceKind::Log, all)
+    Processes::new(&selection.path, SourceKind::Log, named)
 }

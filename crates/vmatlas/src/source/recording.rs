@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 use vmatlas_linux::RecordingFile;
 use vmatlas_maps::Maps;
 use vmatlas_object::Budget;
-use vmatlas_recording::{Process, Recording, SelectError, Selected, Selection};
+use vmatlas_recording::{Process, Recording, Replay, SelectError, Selected, Selection, Tid};
 
 /// Reads a recording in a regular file.
 pub(crate) fn read(
@@ -58,21 +58,27 @@ pub(crate) fn at(
             let message = Error::new(ErrorKind::NoMoment, format!("{name}: {error}"));
             match error {
                 SelectError::NoProcess(_) => {
-                    message.with_processes(processes(path, &mut recording))
+                    message.with_processes(processes(path, &mut recording, selection))
                 }
                 _ => message,
             }
         })?;
     let mut notes: Vec<Note> = recording.warnings().iter().cloned().map(Note::Recording).collect();
     notes.extend(error.map(Note::DamagedRecording));
-    if selection.pid.is_none() && recording.processes().len() > 1 {
-        let all = processes(path, &mut recording);
-        notes.push(Note::OtherProcesses(Processes { pid: process.pid, ..all }));
+    if selection.pid.is_none() {
+        let all = processes(path, &mut recording, selection);
+        if all.all.len() > 1 {
+            notes.push(Note::OtherProcesses(Processes { pid: process.pid, ..all }));
+        }
     }
+    let begun = |other: &&Process| other.pid == process.pid && other.first <= replay.number();
+    let firsts = recording.processes().iter().filter(begun).map(|other| other.first);
+    notes.extend(Note::of_reused(process.pid, process.first, firsts));
     recording.read_stacks();
     let recorded = Recorded {
         pid: process.pid,
-        comm: comm(&recording, &process),
+        comm: comm_at(&recording, &replay, process.pid)
+            .unwrap_or_else(|| comm(&recording, &process)),
         number: replay.number(),
         time_ns: Some(replay.time_ns()),
         asked: None,
@@ -96,8 +102,17 @@ pub(crate) fn comm(recording: &Opened, process: &Process) -> Vec<u8> {
     entry.map_or_else(Vec::new, |entry| entry.comm.clone())
 }
 
-fn processes(path: &str, recording: &mut Opened) -> Processes {
-    let all = recording.processes().to_vec();
+/// The name that a process's first thread has at a moment; `None` if it has ended.
+pub(crate) fn comm_at(recording: &Opened, replay: &Replay, pid: u32) -> Option<Vec<u8>> {
+    let tasks = replay.tasks().into_iter();
+    let mut entries = tasks.filter_map(|task| recording.definitions().tasks.get(task.index()));
+    let first = entries.find(|entry| entry.pid == pid && entry.tid == Tid::first_of(pid))?;
+    Some(first.comm.clone())
+}
+
+/// The processes that can be selected at the moment.
+fn processes(path: &str, recording: &mut Opened, selection: &Selection) -> Processes {
+    let all = recording.selectable(selection.moment);
     let named = all.iter().map(|process| (process.pid, comm(recording, process)));
     Processes::new(path, SourceKind::Recording, named)
 }

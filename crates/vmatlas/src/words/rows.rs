@@ -32,6 +32,7 @@ pub fn mapping(row: &Row<'_>) -> String {
             let gone = match row.is_deleted() {
                 Some(true) => ", which is deleted",
                 Some(false) => "",
+                None if !row.mapping().name.ends_with(b" (deleted)") => "",
                 None => ", which is deleted unless \" (deleted)\" is a part of its name",
             };
             format!("{} {path}{gone}", row.perms.part_of_file())
