@@ -88,6 +88,15 @@ const PAGER: &str = "On a terminal, text that is longer than the screen goes thr
 /// What reading the files of a target may cost by default.
 const DEFAULT_BUDGET: &str = "512M,10s";
 
+/// A file to write to. Standard output is none: recordings and snapshots are read back by their
+/// names.
+fn file_to_write(word: &str) -> Result<PathBuf, &'static str> {
+    match word {
+        "-" => Err("standard output is no file; write ./- for a file of this name"),
+        word => Ok(PathBuf::from(word)),
+    }
+}
+
 /// Where processes are read by default.
 pub(crate) const DEFAULT_PROC: &str = "/proc";
 
@@ -130,7 +139,7 @@ pub(crate) struct MomentArgs {
 #[derive(Args, Debug)]
 pub(crate) struct RecordArgs {
     /// Write the recording to FILE [default: NAME.PID.vmrec]
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = file_to_write)]
     pub(crate) output: Option<PathBuf>,
     /// Replace FILE also if it belongs to another user or has several names (hard links)
     #[arg(long)]
@@ -207,10 +216,10 @@ pub(crate) struct BlameArgs {
     #[arg(long, conflicts_with_all = ["json", "folded"])]
     pub(crate) csv: bool,
     /// Write a profile for pprof, gzipped
-    #[arg(long, value_name = "FILE", conflicts_with = "addresses")]
+    #[arg(long, value_name = "FILE", conflicts_with = "addresses", value_parser = file_to_write)]
     pub(crate) pprof: Option<PathBuf>,
     /// Write a flame graph
-    #[arg(long, value_name = "FILE", conflicts_with = "addresses")]
+    #[arg(long, value_name = "FILE", conflicts_with = "addresses", value_parser = file_to_write)]
     pub(crate) svg: Option<PathBuf>,
     /// Replace FILE also if it belongs to another user or has several names (hard links)
     #[arg(long)]
@@ -277,7 +286,7 @@ pub(crate) struct ShowArgs {
     /// List the processes of a recording
     #[arg(long, conflicts_with_all = [
         "at", "pid", "raw", "csv", "sizes", "deep", "freeze", "filter", "sort", "reverse", "columns",
-        "no_header",
+        "no_header", "by", "summary", "wide",
     ])]
     pub(crate) processes: bool,
     /// Print only the kernel's text: maps, or smaps with --sizes or if the target is smaps
@@ -369,7 +378,7 @@ pub(crate) struct SaveArgs {
     /// The target
     pub(crate) target: String,
     /// Write the snapshot to FILE
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = file_to_write)]
     pub(crate) output: PathBuf,
     /// Replace FILE also if it belongs to another user or has several names (hard links)
     #[arg(long)]

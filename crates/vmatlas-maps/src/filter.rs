@@ -232,6 +232,8 @@ struct Parser<'a> {
 /// The one field that tests the range of the row: whether it covers an address.
 const COVERS: &str = "addr";
 
+/// The values of flags.
+const FLAGS: [&str; 2] = ["true", "false"];
 /// The field of permissions, whose letters have their places.
 const PERMS: &str = "perms";
 
@@ -339,7 +341,7 @@ impl<'a> Parser<'a> {
             if !comparison.takes(None) {
                 return Err(wrong("= and !="));
             }
-            let covers = Node::Covers(self.number()?);
+            let covers = Node::Covers(self.address()?);
             return Ok(match comparison {
                 Comparison::Unequal => Node::Not(Box::new(covers)),
                 _ => covers,
@@ -386,6 +388,15 @@ impl<'a> Parser<'a> {
                 self.error_at(at, format!("no such kind; there are {}", Kind::WORDS.join(", ")))
             );
         }
+        if glob
+            && field.kind == FieldKind::Flag
+            // The value of unknown ones is empty.
+            && !value.is_empty()
+            && !value.contains(['*', '?'])
+            && !FLAGS.contains(&value)
+        {
+            return Err(self.error_at(at, format!("{} is {}", field.name, FLAGS.join(" or "))));
+        }
         if glob && field.name == PERMS {
             let glob = perms::glob(value).map_err(|message| self.error_at(at, message))?;
             return Ok(Pattern::glob(&glob));
@@ -394,6 +405,18 @@ impl<'a> Parser<'a> {
             return Ok(Pattern::glob(value));
         }
         Pattern::regex(value).map_err(|message| self.error_at(at, message))
+    }
+
+    /// Parses an address, which `0x` tells from a decimal number.
+    fn address(&mut self) -> Result<u64, FilterError> {
+        let before = self.at;
+        let (at, value) = self.value()?;
+        if value != "0" && value.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            let message = format!("an address has hexadecimal digits; write 0x{value}");
+            return Err(self.error_at(at, message));
+        }
+        self.at = before;
+        self.number()
     }
 
     fn number(&mut self) -> Result<u64, FilterError> {

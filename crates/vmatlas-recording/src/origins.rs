@@ -158,10 +158,13 @@ impl Origins {
         }
     }
 
-    /// Moves the origins of `from` to the address `to`, replacing those there.
-    pub fn relocate(&mut self, from: AddressRange, to: u64) {
+    /// Moves the origins of `from` to the address `to`, replacing those there. `keep` also leaves
+    /// them at the old place (`MREMAP_DONTUNMAP`).
+    pub fn relocate(&mut self, from: AddressRange, to: u64, keep: bool) {
         let pieces: Vec<(AddressRange, Origin)> = self.within(from).collect();
-        self.remove(from);
+        if !keep {
+            self.remove(from);
+        }
         let new = |address: u64| address.wrapping_sub(from.start).wrapping_add(to);
         self.remove(AddressRange::new(to, to.saturating_add(from.size())));
         for (range, origin) in pieces {
@@ -341,9 +344,12 @@ mod tests {
                 }
                 // The kernel rejects overlapping moves.
                 _ if to + size <= from || from + size <= to => {
-                    origins.relocate(range, to as u64 * 0x1000);
+                    let keep = random(2) == 0;
+                    origins.relocate(range, to as u64 * 0x1000, keep);
                     let moved = naive[from..from + size].to_vec();
-                    naive[from..from + size].fill(None);
+                    if !keep {
+                        naive[from..from + size].fill(None);
+                    }
                     naive[to..to + size].copy_from_slice(&moved);
                 }
                 _ => {}

@@ -218,7 +218,7 @@ impl RecordedSpace {
                 let common = range.size().min(new.size());
                 let from = AddressRange::new(range.start, range.start + common);
                 // MREMAP_DONTUNMAP moves the pages, too.
-                self.touched.relocate(from, new.start);
+                self.touched.relocate(from, new.start, false);
                 false
             }
             CallKind::Mremap => {
@@ -334,12 +334,9 @@ impl RecordedSpace {
                 request.dontunmap = keep;
                 let (old, new) = (touched[0], touched[1]);
                 let common = old.size().min(new.size());
-                if keep && new.start != old.start {
-                    // The old mapping stays, without its pages; the new one is mapped beside it.
-                    self.origins.set(new, origin);
-                } else if new.start != old.start {
+                if new.start != old.start {
                     let from = if old.size() == 0 { old.start } else { old.start + common };
-                    self.origins.relocate(AddressRange::new(old.start, from), new.start);
+                    self.origins.relocate(AddressRange::new(old.start, from), new.start, keep);
                 }
                 if new.size() > common {
                     let grown = AddressRange::new(new.start + common, new.end);

@@ -10,7 +10,10 @@ const MAX_PARTS: usize = 256;
 
 /// Parses all words before a target is read.
 pub(crate) fn parse(words: &[String]) -> Result<Vec<Location>, Trouble> {
-    let parse = |word: &String| word.parse().map_err(|error| Trouble::new(format!("{error}")));
+    let parse = |word: &String| match word.as_str() {
+        "-" => Err(Trouble::new("- stands for addresses of standard input, and stands alone")),
+        word => word.parse().map_err(|error| Trouble::new(format!("{error}"))),
+    };
     words.iter().map(parse).collect()
 }
 

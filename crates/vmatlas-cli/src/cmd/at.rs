@@ -41,7 +41,9 @@ pub(crate) fn run(args: &AtArgs) -> Result<bool, Trouble> {
 fn words(args: &AtArgs) -> Result<TargetWords, Trouble> {
     let (first, rest) = (args.target.as_deref(), &args.addresses);
     let mut words = TargetWords::new(first, rest, &args.moment, &args.common)?;
-    if let (true, "-", Some(pid)) = (words.rest.is_empty(), &*words.target, words.moment.pid.take())
+    if words.rest.is_empty()
+        && words.target == "-"
+        && let Some(pid) = words.moment.pid.take()
     {
         (words.target, words.rest) = (pid.to_string(), vec!["-".to_owned()]);
     }

@@ -44,7 +44,7 @@ impl Lines {
 /// whether all words are mapped addresses.
 pub(crate) fn run(atlas: &Atlas, format: Format, common: &CommonArgs) -> Result<bool, Trouble> {
     let mut answers =
-        Answers { atlas, format, common, kept: Vec::new(), is_first: true, all: true };
+        Answers { atlas, format, common, kept: Vec::new(), is_first: true, any: false, all: true };
     let mut lines = Lines::default();
     let mut buffer = vec![0; 64 << 10];
     let mut stdin = std::io::stdin().lock();
@@ -75,6 +75,8 @@ struct Answers<'a> {
     /// The addresses that one document or table answers.
     kept: Vec<u64>,
     is_first: bool,
+    /// Whether there was a word.
+    any: bool,
     /// Whether all words are mapped addresses.
     all: bool,
 }
@@ -82,6 +84,7 @@ struct Answers<'a> {
 impl Answers<'_> {
     fn add(&mut self, words: &[(u64, String)]) -> Result<(), Trouble> {
         let mut found = Vec::new();
+        self.any |= !words.is_empty();
         for (line, word) in words {
             let located = parse(std::slice::from_ref(word))
                 .and_then(|locations| addresses(self.atlas, &locations));
@@ -119,6 +122,9 @@ impl Answers<'_> {
             self.print(&places)?;
         }
         notes::of_atlas(self.atlas, self.common);
-        Ok(self.all)
+        if !self.any && !self.common.quiet {
+            notes::note("standard input: there was no address");
+        }
+        Ok(self.any && self.all)
     }
 }

@@ -34,9 +34,12 @@ impl TargetWords {
                 Ok(TargetWords { target, rest: rest.to_vec(), moment: moment.clone() })
             }
             Some(word) if !rest.is_empty() && (word == "self" || is_process(word, common)) => {
+                let or = match word {
+                    "self" => String::new(),
+                    number => format!(", or write 0x{number} for an address"),
+                };
                 Err(Trouble::new(format!(
-                    "{word} is a process, and --pid {pid} names one too; leave out one of them, or write \
-                 0x{word} for an address"
+                    "{word} is a process, and --pid {pid} names one too; leave out one of them{or}"
                 )))
             }
             _ => Ok(TargetWords {

@@ -2,7 +2,7 @@
 
 use crate::live::Sleeper;
 use crate::terminal::{on_terminal, status_on_terminal};
-use crate::vmatlas::{vmatlas, vmatlas_with_input};
+use crate::vmatlas::{command, run_with_input, vmatlas, vmatlas_with_input};
 
 const ZOO: &str = "captures/zoo-x86_64-6.18.maps";
 const LOG: &str = "strace/child.log";
@@ -117,7 +117,56 @@ fn what_has_no_effect_is_refused() {
     for words in [&[ZOO] as &[&str], &["at", ZOO, "0"], &["diff", ZOO, LOG], &["explain", ZOO]] {
         says(&[words, &["--proc", "/"]].concat(), "--proc is about processes");
     }
+    for option in [&["--by", "kind"] as &[&str], &["--summary"], &["--wide"]] {
+        says(&[&[LOG, "--processes"], option].concat(), "cannot be used with");
+    }
+    says(&["at", "--pid", "1", ZOO, "0x1"], "a text of rows names no process");
+    says(&["at", ZOO, "0x1", "-"], "- stands for addresses of standard input");
+    for command in [&["save", ZOO] as &[&str], &["record"]] {
+        let args =
+            [command, &["-o", "-"], if command[0] == "record" { &["--", "true"] } else { &[] }];
+        says(&args.concat(), "standard output is no file; write ./-");
+    }
     says(&["blame", LOG, "--proc", "/"], "blame reads recordings, for which --proc has no meaning");
+}
+
+#[test]
+fn values_of_another_form_are_refused() {
+    let says = |expression: &str, why: &str| {
+        let said = refused(&[ZOO, "--where", expression]);
+        assert!(said.contains(why), "{expression}: {said}");
+    };
+    for value in ["yes", "1", "True"] {
+        says(&format!("deleted = {value}"), "deleted is true or false");
+        says(&format!("deleted != {value}"), "deleted is true or false");
+    }
+    says("addr = 401000", "write 0x401000");
+    says("addr = 7f00beef", "write 0x7f00beef");
+    for expression in ["deleted != true", "deleted = t*", "deleted = ''", "addr != 0"] {
+        assert!(vmatlas(&[ZOO, "-q", "--where", expression]).status < 2, "{expression}");
+    }
+}
+
+#[test]
+fn a_file_named_as_standard_input_is_not_read_for_it() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("-"), "1000-2000 r--p 00000000 00:00 0 \n").unwrap();
+    let run = |args: &[&str], input: &str| {
+        let mut command = command(args);
+        command.current_dir(directory.path());
+        run_with_input(command, input.as_bytes())
+    };
+    let shown = run(&["-", "--raw"], "3000-4000 r--p 00000000 00:00 0 \n");
+    assert!(shown.text().starts_with("00003000-"), "{}", shown.all());
+    let shown = run(&["./-", "--raw"], "");
+    assert!(shown.text().starts_with("00001000-"), "{}", shown.all());
+}
+
+#[test]
+fn no_address_of_standard_input_is_no_answer() {
+    let run = vmatlas_with_input(&["at", ZOO, "-"], b" \n");
+    assert_eq!(run.status, 1, "{}", run.all());
+    assert!(run.stderr.contains("there was no address"), "{}", run.stderr);
 }
 
 #[test]

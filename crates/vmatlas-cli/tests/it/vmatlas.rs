@@ -54,7 +54,10 @@ pub(crate) fn vmatlas(args: &[&str]) -> Run {
 }
 
 pub(crate) fn vmatlas_with_input(args: &[&str], input: &[u8]) -> Run {
-    let mut command = command(args);
+    run_with_input(command(args), input)
+}
+
+pub(crate) fn run_with_input(mut command: Command, input: &[u8]) -> Run {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();

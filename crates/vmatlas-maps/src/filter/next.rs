@@ -1,8 +1,8 @@
 //! The words that can follow in an unfinished expression, for completions.
 
 use super::{
-    AND, COMPARISONS, COVERS, Comparison, FIELDS, Field, FieldKind, HAS, Kind, NOT, OR, PERMS,
-    Parser, perms,
+    AND, COMPARISONS, COVERS, Comparison, FIELDS, FLAGS, Field, FieldKind, HAS, Kind, NOT, OR,
+    PERMS, Parser, perms,
 };
 
 /// An expression with its last word completed, or another word added.
@@ -53,7 +53,7 @@ impl Step {
                 match (field.name, field.kind) {
                     ("kind", _) => Kind::WORDS.to_vec(),
                     (PERMS, _) => perms::USUAL.to_vec(),
-                    (_, FieldKind::Flag) => vec!["true", "false"],
+                    (_, FieldKind::Flag) => FLAGS.to_vec(),
                     _ => Vec::new(),
                 }
             }

@@ -102,7 +102,9 @@ pub(crate) fn resolve(target: &Target, how: &How) -> Result<Place> {
         Target::Path(path) => return Ok(Place::File(path.clone(), end())),
         Target::Word(word) => word,
     };
-    if let Some(selection) = selection(word, how)? {
+    if word != "-"
+        && let Some(selection) = selection(word, how)?
+    {
         let path = PathBuf::from(&selection.path);
         let is_file = path.is_file();
         return Ok(match is_file {
