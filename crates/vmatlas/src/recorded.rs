@@ -4,7 +4,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::note::Note;
 use crate::source::file_now::FileNow;
 use crate::source::kind::SourceKind;
-use crate::source::recording::comm_at;
 use crate::stacks::{Opened, Stacks};
 use crate::words::frames::short_function;
 use std::collections::{HashMap, HashSet};
@@ -15,7 +14,7 @@ use vmatlas_linux::{Images, gather_image_facts};
 use vmatlas_maps::{AddressRange, Kind, Mapping, Maps};
 use vmatlas_object::Budget;
 use vmatlas_recording::{
-    Event, FileEntry, Maker, Origin, RecordedSpace, Replay, TaskEntry, TaskId, What,
+    Event, FileEntry, Maker, Origin, RecordedSpace, Replay, TaskEntry, TaskId, Tid, What,
 };
 use vmatlas_recording::{EventNumber, strace::Makers};
 
@@ -45,6 +44,14 @@ pub(crate) struct FilesNow {
     pub(crate) images: Images,
     /// The reasons, by the first row of each file.
     pub(crate) refused: HashMap<usize, String>,
+}
+
+/// The name that a process's first thread has at a moment; `None` if it has ended.
+pub(crate) fn comm_at(recording: &Opened, replay: &Replay, pid: u32) -> Option<Vec<u8>> {
+    let tasks = replay.tasks().into_iter();
+    let mut entries = tasks.filter_map(|task| recording.definitions().tasks.get(task.index()));
+    let first = entries.find(|entry| entry.pid == pid && entry.tid == Tid::first_of(pid))?;
+    Some(first.comm.clone())
 }
 
 /// The source of the process's data, with its address space.

@@ -31,7 +31,7 @@ const RUST_PANIC: &str = "A Rust program panicked, and that ended it (as with pa
     within a panic, or its own panic hook).";
 const RUST_NO_UNWIND: &str = "A Rust program panicked in a way that does not unwind, as if a panic \
     reaches a function that may not unwind (extern \"C\"), a destructor panics during another panic, \
-    or a check of unsafe code fails.";
+    or a precondition of the standard library does not hold.";
 const RUST_MEMORY: &str = "A Rust program could not get the memory that it asked for.";
 const SCUDO_HEAP: &str =
     "The allocator found the heap corrupted, or was given an address that is no block of it.";

@@ -4,7 +4,7 @@ use super::core::spooled;
 use super::kind::SourceKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::note::{Note, Processes};
-use crate::recorded::{Recorded, RecordedIn};
+use crate::recorded::{Recorded, RecordedIn, comm_at};
 use crate::stacks::Opened;
 use crate::words::values::printable;
 use std::fs::File;
@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 use vmatlas_linux::RecordingFile;
 use vmatlas_maps::Maps;
 use vmatlas_object::Budget;
-use vmatlas_recording::{Process, Recording, Replay, SelectError, Selected, Selection, Tid};
+use vmatlas_recording::{Process, Recording, SelectError, Selected, Selection};
 
 /// Reads a recording in a regular file.
 pub(crate) fn read(
@@ -100,14 +100,6 @@ pub(crate) fn at(
 pub(crate) fn comm(recording: &Opened, process: &Process) -> Vec<u8> {
     let entry = recording.definitions().tasks.get(process.task.index());
     entry.map_or_else(Vec::new, |entry| entry.comm.clone())
-}
-
-/// The name that a process's first thread has at a moment; `None` if it has ended.
-pub(crate) fn comm_at(recording: &Opened, replay: &Replay, pid: u32) -> Option<Vec<u8>> {
-    let tasks = replay.tasks().into_iter();
-    let mut entries = tasks.filter_map(|task| recording.definitions().tasks.get(task.index()));
-    let first = entries.find(|entry| entry.pid == pid && entry.tid == Tid::first_of(pid))?;
-    Some(first.comm.clone())
 }
 
 /// The processes that can be selected at the moment.
