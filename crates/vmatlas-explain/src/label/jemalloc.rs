@@ -7,7 +7,7 @@
 
 use super::allocators::{JEMALLOC, free_rows};
 use super::{Confidence, ImageFacts, Label, Labeller, is_unnamed_memory, little_endian, others};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use vmatlas_maps::{AddressRange, KernelVersion};
 
 /// The size that base blocks are a multiple of, and their alignment.
@@ -18,6 +18,8 @@ const HEAD: usize = 64;
 const CACHE_LINE: u64 = 64;
 /// The most bytes of base blocks that are read. They take a hundredth of the memory described.
 const MOST: u64 = 64 << 20;
+/// Bytes that are read at once.
+const PIECE: u64 = 256 << 10;
 /// The most addresses that are tried as those of base blocks.
 const MOST_TRIES: usize = 1 << 16;
 /// The multiple of sizes and of most addresses of its mappings.
@@ -86,63 +88,60 @@ pub(super) fn recognise_guesses(labeller: &mut Labeller<'_>) {
     }
 }
 
-/// The base blocks and the extents that they list, in order and disjoint.
+/// The base blocks that can be reached from the variables of an image, and the extents that they
+/// list, in order and disjoint.
 fn extents(labeller: &Labeller<'_>, image: &ImageFacts) -> Vec<AddressRange> {
-    let page = labeller.page_size();
-    let blocks = base_blocks(labeller, image);
     let mut found: Vec<AddressRange> = Vec::new();
-    for words in blocks.values() {
-        for pair in words.windows(2) {
-            let &[address, size] = pair else { continue };
-            // The lowest bits of the size are a serial number.
-            let (start, size) = (address & !(page - 1), size & !(page - 1));
-            let end = start.checked_add(size).filter(|end| *end > start);
-            let Some(end) = end.filter(|_| start > 0 && address.is_multiple_of(CACHE_LINE)) else {
-                continue;
-            };
-            let row = labeller.row_at(start).filter(is_unnamed_memory);
-            if row.is_some_and(|row| end <= row.range.end) {
-                found.push(AddressRange::new(start, end));
-            }
-        }
-        found = AddressRange::joined(found);
+    let mut left = MOST;
+    let mut tried = HashSet::new();
+    let mut next = Vec::new();
+    // The arenas and what else the variables point to lie in the first block of each arena.
+    for (variables, _, _) in image.segments.iter().filter(|(_, _, writable)| *writable) {
+        words(labeller, *variables, &mut left, &mut |words| {
+            // Most words are 0.
+            let starts = words.iter().map(|address| address & !(BLOCK - 1));
+            next.extend(starts.filter(|start| *start > 0 && tried.insert(*start)));
+            next.len() < MOST_TRIES
+        });
     }
-    found.extend(blocks.iter().map(|(start, words)| {
-        AddressRange::new(*start, start + words.len() as u64 * labeller.word_size())
-    }));
+    while let Some(start) = next.pop() {
+        let Some(block) = base_block(labeller, start) else { continue };
+        found.push(block);
+        words(labeller, block, &mut left, &mut |words| {
+            let starts = words.iter().copied().filter(|address| address.is_multiple_of(BLOCK));
+            next.extend(starts.filter(|start| *start > 0 && tried.insert(*start)));
+            found.extend(words.windows(2).filter_map(|pair| extent(labeller, pair)));
+            found = AddressRange::joined(std::mem::take(&mut found));
+            tried.len() < MOST_TRIES
+        });
+    }
     AddressRange::joined(found)
 }
 
-/// The base blocks that can be reached from the variables of an image: their words, by address.
-fn base_blocks(labeller: &Labeller<'_>, image: &ImageFacts) -> BTreeMap<u64, Vec<u64>> {
-    let mut blocks = BTreeMap::new();
-    let mut left = MOST;
-    let mut tried = HashSet::new();
-    // The arenas and what else the variables point to lie in the first block of each arena.
-    let segments = image.segments.iter().filter(|(_, _, writable)| *writable);
-    let variables = segments.flat_map(|(range, _, _)| words(labeller, *range, &mut left));
-    let mut next: Vec<u64> = variables.map(|address| address & !(BLOCK - 1)).collect();
-    // Most words are 0.
-    next.retain(|start| *start > 0);
-    while let Some(start) = next.pop() {
-        if tried.len() >= MOST_TRIES || !tried.insert(start) {
-            continue;
-        }
-        let Some(range) = base_block(labeller, start) else { continue };
-        let content = words(labeller, range, &mut left);
-        let is_start = |address: &u64| *address > 0 && address.is_multiple_of(BLOCK);
-        next.extend(content.iter().copied().filter(is_start));
-        blocks.insert(start, content);
+/// The extent of which these words are the address and the size.
+fn extent(labeller: &Labeller<'_>, pair: &[u64]) -> Option<AddressRange> {
+    let &[address, size] = pair else { return None };
+    let page = labeller.page_size();
+    // The lowest bits of the size are a serial number.
+    let (start, size) = (address & !(page - 1), size & !(page - 1));
+    let end = start.checked_add(size).filter(|end| *end > start)?;
+    if start == 0 || !address.is_multiple_of(CACHE_LINE) {
+        return None;
     }
-    blocks
+    let row = labeller.row_at(start).filter(is_unnamed_memory)?;
+    (end <= row.range.end).then(|| AddressRange::new(start, end))
 }
 
 /// The base block at an address.
 fn base_block(labeller: &Labeller<'_>, start: u64) -> Option<AddressRange> {
     let row = labeller.row_at(start).filter(is_unnamed_memory)?;
     let head = AddressRange::new(start, start + HEAD as u64 * labeller.word_size());
-    let mut all = head.size();
-    let head = words(labeller, head, &mut all);
+    let (mut all, mut first) = (head.size(), Vec::new());
+    words(labeller, head, &mut all, &mut |words| {
+        first.extend_from_slice(words);
+        true
+    });
+    let head = first;
     let (&size, &next) = (head.first()?, head.get(1)?);
     let end = start.checked_add(size).filter(|end| *end > start && *end <= row.range.end)?;
     let is_unused = |pair: &[u64]| match *pair {
@@ -155,12 +154,26 @@ fn base_block(labeller: &Labeller<'_>, start: u64) -> Option<AddressRange> {
     fits.then(|| AddressRange::new(start, end))
 }
 
-/// The words of a range, as far as they can be read and as many bytes as are left.
-fn words(labeller: &Labeller<'_>, range: AddressRange, left: &mut u64) -> Vec<u64> {
-    let Some(memory) = labeller.memory else { return Vec::new() };
-    let size = range.size().min(*left);
-    let mut bytes = vec![0; size as usize];
-    let length = memory.read(range.start, &mut bytes);
-    *left -= size;
-    bytes[..length].chunks_exact(labeller.word_size() as usize).map(little_endian).collect()
+/// Passes on the words of a range in pieces, as far as they can be read, as many bytes as are left,
+/// and until `each` returns false.
+fn words(
+    labeller: &Labeller<'_>,
+    mut range: AddressRange,
+    left: &mut u64,
+    each: &mut dyn FnMut(&[u64]) -> bool,
+) {
+    let Some(memory) = labeller.memory else { return };
+    let mut bytes = vec![0; range.size().min(*left).min(PIECE) as usize];
+    while range.start < range.end && *left > 0 {
+        let size = range.size().min(*left).min(PIECE);
+        let piece = &mut bytes[..size as usize];
+        let length = memory.read(range.start, piece);
+        let words = piece[..length].chunks_exact(labeller.word_size() as usize);
+        let words: Vec<u64> = words.map(little_endian).collect();
+        if !each(&words) || length < piece.len() {
+            return;
+        }
+        *left -= size;
+        range = AddressRange::new(range.start + size, range.end);
+    }
 }
