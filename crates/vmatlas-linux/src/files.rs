@@ -434,6 +434,13 @@ impl Files {
         self.start(Some(mounts).filter(|_| !is_local)).open(row, truth)
     }
 
+    /// The size in bytes that the regular file behind a row has now. `None` if it cannot be opened,
+    /// or if its file system may not answer.
+    pub fn size(&self, row: &Mapping<'_>, truth: Option<&FileTruth>) -> Option<u64> {
+        let file = if self.is_local(row) { self.open(row, truth) } else { None };
+        file.map(|file| file.stat().size)
+    }
+
     /// Opens a regular file by its path in the process's mount namespace, otherwise in the
     /// reader's, with the rights of the process.
     ///
@@ -550,30 +557,31 @@ impl Way {
         if question.raw_name.is_none() {
             readings.extend(Some(restore_line_feeds(name)).filter(|restored| *restored != name));
         }
-        // Looks up the file at a path. In the reader's namespace the result is valid only for files
-        // on the reader's mounts.
-        let look_with = |behind: Option<&Stat>, root: &Root, path: &[u8]| {
-            let (_, stat) = walk(&self.at(&root.dir).ok_or(Errno::TIMEDOUT)?, path)?;
-            let elsewhere = root.own
+        let stat_at = |root: &Root, path: &[u8]| {
+            walk(&self.at(&root.dir).ok_or(Errno::TIMEDOUT)?, path).map(|(_, stat)| stat)
+        };
+        // In the reader's namespace a file counts only if it is on the reader's mounts.
+        let is_elsewhere = |behind: Option<&Stat>, root: &Root, stat: &Stat| {
+            root.own
                 && match behind {
                     Some(behind) => stat.mount != behind.mount,
                     None => files.mounts.by_id(stat.mount).is_none(),
-                };
-            if elsewhere { Err(Errno::XDEV) } else { Ok(stat) }
+                }
         };
-        let find = |behind: Option<&Stat>, is: &dyn Fn(&Stat) -> bool| {
-            let is_there = |root: &Root, path: &[u8]| {
-                look_with(behind, root, path).is_ok_and(|stat| is(&stat))
-            };
-            let is_at = |path: &[u8]| files.roots.iter().any(|root| is_there(root, path));
-            readings.iter().find(|path| is_at(path))
-        };
-        // Most files are found so, which is quicker than map_files.
-        let quick = find(None, &|stat| row.is_of(stat));
+        let places =
+            readings.iter().flat_map(|path| files.roots.iter().map(move |root| (path, root)));
+        let mut found = Vec::new();
+        // Most files are recognised so, which is quicker than map_files.
+        let quick = places
+            .filter_map(|(path, root)| Some((path, root, stat_at(root, path).ok()?)))
+            .inspect(|place| found.push(*place))
+            .find(|(_, root, stat)| row.is_of(stat) && !is_elsewhere(None, root, stat));
         let behind = if quick.is_none() { self.behind(row).map(|(_, stat)| stat) } else { None };
-        let look = |root: &Root, path: &[u8]| look_with(behind.as_ref(), root, path);
         let is = |stat: &Stat| files.is(stat, row, behind.as_ref());
-        if let Some(path) = quick.or_else(|| find(behind.as_ref(), &is)) {
+        let is_same = |(_, root, stat): &&(_, &Root, Stat)| {
+            is(stat) && !is_elsewhere(behind.as_ref(), root, stat)
+        };
+        if let Some((path, ..)) = quick.or_else(|| found.iter().find(is_same).copied()) {
             let other_path = FileTruth::other_path(path.clone(), &question.name);
             let now = Now::Same;
             return Some(FileTruth { other_path, deleted: Some(false), certain: true, now });
@@ -589,6 +597,10 @@ impl Way {
         // The name was removed if no link remains, or if its directory exists and has no entry with
         // this name plus ` (deleted)`.
         let directory = &path[..path.iter().rposition(|&b| b == b'/')?];
+        let look = |root: &Root, path: &[u8]| {
+            let stat = stat_at(root, path)?;
+            if is_elsewhere(behind.as_ref(), root, &stat) { Err(Errno::XDEV) } else { Ok(stat) }
+        };
         let is_home = |root: &&Root| {
             let same_mount = |stat: &Stat| match &behind {
                 Some(behind) if behind.mount != 0 => stat.mount == behind.mount,

@@ -56,11 +56,6 @@ impl RegularFile {
         seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds.into())
     }
 
-    /// Its size in bytes when it was opened.
-    pub fn opened_size(&self) -> u64 {
-        self.stat.size
-    }
-
     /// Its attributes when it was opened.
     pub(crate) fn stat(&self) -> &FileStat {
         &self.stat

@@ -409,18 +409,21 @@ impl<'a> Parser<'a> {
 
     /// Parses an address, which `0x` tells from a decimal number.
     fn address(&mut self) -> Result<u64, FilterError> {
-        let before = self.at;
         let (at, value) = self.value()?;
         if value != "0" && value.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             let message = format!("an address has hexadecimal digits; write 0x{value}");
             return Err(self.error_at(at, message));
         }
-        self.at = before;
-        self.number()
+        self.number_of(at, value)
     }
 
     fn number(&mut self) -> Result<u64, FilterError> {
         let (at, value) = self.value()?;
+        self.number_of(at, value)
+    }
+
+    /// The number that a value at a place is.
+    fn number_of(&self, at: usize, value: &str) -> Result<u64, FilterError> {
         let error =
             || self.error_at(at, "expected a number, like 4096, 0x7f00, 4K or 1G".to_owned());
         if let Some(digits) = value.strip_prefix("0x") {

@@ -241,11 +241,10 @@ impl Atlas {
         rollups().find(|row| row.range.contains(address)).or_else(|| rollups().next())
     }
 
-    /// The size of the file of a live process's row, if it can be opened.
+    /// The size of the file of a live process's row.
     fn file_size_now(&self, row: &Row<'_>) -> Option<u64> {
         let live = self.live().filter(|live| live.process.is_live())?;
-        let file = live.files(self.maps())?.open(&row.mapping, row.truth())?;
-        Some(file.opened_size())
+        live.files(self.maps())?.size(&row.mapping, row.truth())
     }
 
     fn file_system(&self, row: &Row<'_>) -> Option<FileSystem> {

@@ -2,10 +2,10 @@
 
 mod terminal_shell;
 
+use crate::live::Sleeper;
 use crate::vmatlas::{PATIENCE, command, testdata};
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 use terminal_shell::TerminalShell;
 
@@ -180,29 +180,8 @@ fn fish_completes() {
 const MEANING: &str = "qa\\x1b[31m%F{r}`";
 
 /// A process whose name is chosen to harm.
-struct Named(Child);
-
-impl Named {
-    fn start(name: &str) -> Named {
-        let program = "import sys
-open('/proc/self/comm', 'w', newline='').write(sys.argv[1])
-print('ready', flush=True)
-sys.stdin.read()";
-        let mut python = Command::new("python3");
-        python.args(["-c", program, name]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = python.spawn().expect("needs python3");
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line, "ready\n");
-        Named(child)
-    }
-}
-
-impl Drop for Named {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+fn named(name: &str) -> Sleeper {
+    Sleeper::python("open('/proc/self/comm', 'w', newline='').write(sys.argv[1])", name)
 }
 
 /// Names of at most 15 bytes; the first three letters of each are its own.
@@ -228,7 +207,7 @@ const FILE: &str = "qa8 $(>made)'";
 fn names_that_a_process_chooses() {
     let dir = directory();
     std::fs::write(dir.path().join(FILE), "").unwrap();
-    let processes = HARMFUL.map(Named::start);
+    let processes = HARMFUL.map(named);
     let pid = processes[6].0.id().to_string();
     let mut shells = Vec::new();
     if has("bash") {

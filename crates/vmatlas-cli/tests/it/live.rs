@@ -2,6 +2,7 @@
 
 use crate::copy_program::copy_program;
 use crate::vmatlas::{PATIENCE, command, testdata, vmatlas};
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -9,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A process that does nothing until it is dropped.
-pub(crate) struct Sleeper(Child);
+pub(crate) struct Sleeper(pub(crate) Child);
 
 impl Sleeper {
     pub(crate) fn start() -> Sleeper {
@@ -23,6 +24,20 @@ impl Sleeper {
             std::thread::yield_now();
         }
         Sleeper(child)
+    }
+
+    /// Runs a program in Python with an argument, until it has printed `ready`. It then waits for the
+    /// end of its input.
+    pub(crate) fn python(program: &str, argument: impl AsRef<OsStr>) -> Sleeper {
+        let program =
+            format!("import sys\n{program}\nprint('ready', flush=True)\nsys.stdin.read()");
+        let mut python = Command::new("python3");
+        python.args(["-c", &program]).arg(argument).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut sleeper = Sleeper(python.spawn().expect("needs python3"));
+        let mut line = String::new();
+        BufReader::new(sleeper.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        sleeper
     }
 
     pub(crate) fn pid(&self) -> String {
@@ -162,14 +177,9 @@ fn addresses_of_the_kernel_are_not_beside_the_stack() {
 #[test]
 fn pages_behind_the_end_of_a_file_may_not_be_accessed() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let script = "import mmap, sys; f = open(sys.argv[1], 'w+b'); f.truncate(1 << 17); \
-                  m = mmap.mmap(f.fileno(), 1 << 17); f.truncate(100); print(flush=True); \
-                  sys.stdin.read()";
-    let mut python = Command::new("python3");
-    python.args(["-c", script]).arg(file.path());
-    let child = python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-    let mut python = Sleeper(child.expect("needs python3"));
-    BufReader::new(python.0.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    let script = "import mmap; f = open(sys.argv[1], 'w+b'); f.truncate(1 << 17); \
+                  m = mmap.mmap(f.fileno(), 1 << 17); f.truncate(100)";
+    let python = Sleeper::python(script, file.path());
     let path = file.path().to_str().unwrap();
     let row = vmatlas(&[&python.pid(), "--where", &format!("path = '{path}'"), "--csv"]).text();
     let start = row.lines().nth(1).unwrap().split(',').next().unwrap();

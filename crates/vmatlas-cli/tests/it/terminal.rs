@@ -1,8 +1,8 @@
 //! Tests what reaches a terminal of names that a process or a file chooses.
 
+use crate::live::Sleeper;
 use crate::vmatlas::{command, vmatlas, vmatlas_with_input};
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 /// Runs the command on a pseudo terminal. Returns its output, without the carriage returns that the
 /// terminal adds.
@@ -153,46 +153,28 @@ fn smaps_are_escaped_with_their_fields() {
     assert!(piped.stdout.windows(4).any(|window| window == b"\x1b[2J"));
 }
 
-/// A process with a line feed, quotes and commas in the name of a thread.
-struct Named(Child);
+/// The name of a thread, with a line feed, quotes and commas.
+const NAME: &str = "a\x1b[2J\",\n'b\r";
 
-impl Named {
-    const NAME: &str = "a\x1b[2J\",\n'b\r";
-
-    fn start() -> Named {
-        let program = "import sys, threading
+/// A process with such a thread.
+fn named() -> Sleeper {
+    let program = "import threading
 def name():
     open('/proc/thread-self/comm', 'w', newline='').write(sys.argv[1])
     ready.set()
     threading.Event().wait()
 ready = threading.Event()
 threading.Thread(target=name, daemon=True).start()
-ready.wait()
-print('ready', flush=True)
-sys.stdin.read()";
-        let mut python = Command::new("python3");
-        python.args(["-c", program, Named::NAME]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = python.spawn().expect("needs python3");
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line, "ready\n");
-        Named(child)
-    }
-}
-
-impl Drop for Named {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+ready.wait()";
+    Sleeper::python(program, NAME)
 }
 
 #[test]
 fn a_line_feed_in_the_name_of_a_thread() {
-    let named = Named::start();
-    let pid = named.0.id().to_string();
+    let named = named();
+    let pid = named.pid();
     let csv = vmatlas(&["show", "-q", &pid, "--csv"]);
-    assert!(csv.text().contains(&Named::NAME[..5]), "{}", csv.text());
+    assert!(csv.text().contains(&NAME[..5]), "{}", csv.text());
     // Another reader of RFC 4180.
     let reader = "import csv, json, sys
 rows = list(csv.reader(open(sys.argv[1], newline=''), strict=True))
@@ -206,7 +188,7 @@ print(json.dumps(rows))";
     let mappings = json["mappings"].as_array().unwrap();
     assert_eq!(rows.len(), mappings.len() + 1);
     let label = rows[0].iter().position(|name| name == "label").unwrap();
-    let named_rows = rows.iter().filter(|row| row[label].contains(Named::NAME)).count();
+    let named_rows = rows.iter().filter(|row| row[label].contains(NAME)).count();
     assert!(named_rows > 0, "{rows:?}");
     for (row, mapping) in rows[1..].iter().zip(mappings) {
         assert_eq!(row.len(), rows[0].len());
@@ -242,7 +224,7 @@ fn a_section_without_a_name() {
     let nameless = directory.path().join("nameless");
     std::fs::write(&nameless, &bytes).unwrap();
     assert!(Command::new("chmod").arg("755").arg(&nameless).status().unwrap().success());
-    let mut child = Named(Command::new(&nameless).spawn().unwrap());
+    let mut child = Sleeper(Command::new(&nameless).spawn().unwrap());
     let pid = child.0.id().to_string();
     let rows = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
     while !rows(&pid).contains("nameless") {
