@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, PROC_SUPER_MAGIC, fstatfs, openat, statat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::param::clock_ticks_per_second;
 use rustix::time::{ClockId, clock_gettime};
 use std::fmt;
@@ -10,11 +10,14 @@ use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 use vmatlas_maps::KernelVersion;
 
 /// Maximum number of bytes read from a small file of /proc; mountinfo is the largest.
 const SMALL_FILE: u64 = 16 << 20;
+/// Most of these files are shorter, so that one read returns all of them.
+const USUAL_FILE: usize = 4096;
 /// `PF_EXITING` and `PF_KTHREAD` of include/linux/sched.h, unchanged since 2.6.27.
 const PF_EXITING: u64 = 0x4;
 const PF_KTHREAD: u64 = 0x0020_0000;
@@ -26,6 +29,8 @@ pub struct Process {
     dir: OwnedFd,
     path: PathBuf,
     id: ProcessId,
+    /// Whether the directory is the kernel's.
+    live: OnceLock<bool>,
 }
 
 /// The id of a process, and of one of its threads if only that is meant.
@@ -95,7 +100,7 @@ impl Process {
         }
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match rustix::fs::open(&path, flags, Mode::empty()) {
-            Ok(dir) => Ok(Process { dir, path, id }),
+            Ok(dir) => Ok(Process::of(dir, path, id)),
             Err(Errno::NOENT | Errno::SRCH) => {
                 Err(Error::NoSuchProcess { process: id.to_string() })
             }
@@ -118,7 +123,11 @@ impl Process {
         let dir = openat(&self.dir, above, flags, Mode::empty())
             .map_err(|errno| self.error(".", errno))?;
         let id = ProcessId { pid: self.id.pid, tid: None };
-        Ok(Process { dir, path: path.to_owned(), id })
+        Ok(Process::of(dir, path.to_owned(), id))
+    }
+
+    fn of(dir: OwnedFd, path: PathBuf, id: ProcessId) -> Process {
+        Process { dir, path, id, live: OnceLock::new() }
     }
 
     /// Opens a thread of this process.
@@ -128,7 +137,7 @@ impl Process {
         let dir = openat(&self.dir, &name, flags, Mode::empty())
             .map_err(|errno| self.error(&name, errno))?;
         let id = ProcessId { pid: self.id.pid, tid: Some(tid) };
-        Ok(Process { dir, path: self.path.join(name), id })
+        Ok(Process::of(dir, self.path.join(name), id))
     }
 
     /// The pid of the calling process in `proc`, which may belong to another pid namespace; `None`
@@ -206,10 +215,14 @@ impl Process {
     /// [`Error::Vanished`] if the process ended, [`Error::Denied`] if the kernel refuses, otherwise
     /// [`Error::Io`].
     pub fn read(&self, file: &str) -> Result<Vec<u8>, Error> {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(USUAL_FILE);
         let opened = File::from(self.open_file(file)?);
         match opened.take(SMALL_FILE).read_to_end(&mut bytes) {
-            Ok(_) => Ok(bytes),
+            Ok(_) => {
+                // Callers keep some of them, and a process may have many threads.
+                bytes.shrink_to_fit();
+                Ok(bytes)
+            }
             Err(error) => Err(self.error(file, Errno::from_io_error(&error).unwrap_or(Errno::IO))),
         }
     }
@@ -246,7 +259,8 @@ impl Process {
 
     /// Whether the directory is the kernel's and not a copy of a /proc tree.
     pub fn is_live(&self) -> bool {
-        fstatfs(&self.dir).is_ok_and(|fs| fs.f_type == PROC_SUPER_MAGIC)
+        let is_proc = || fstatfs(&self.dir).is_ok_and(|fs| fs.f_type == PROC_SUPER_MAGIC);
+        *self.live.get_or_init(is_proc)
     }
 
     /// Whether its pid is one of our pid namespace: it is that process of /proc, which is ours.
@@ -280,7 +294,15 @@ impl Process {
     /// A living thread, if the main thread has ended: the main thread then has no address space,
     /// root directory or mounts.
     pub(crate) fn living_thread(&self) -> Option<Process> {
-        if self.id.tid.is_some() || !self.state().ok()??.ended {
+        if self.id.tid.is_some() {
+            return None;
+        }
+        self.living_thread_by(&self.read("stat").ok()?)
+    }
+
+    /// The same with the text of its `stat`.
+    pub(crate) fn living_thread_by(&self, stat: &[u8]) -> Option<Process> {
+        if self.id.tid.is_some() || !TaskState::parse(stat)?.ended {
             return None;
         }
         let threads = self.threads().ok()?.into_iter().filter_map(|tid| self.thread(tid).ok());
@@ -323,7 +345,11 @@ impl Process {
     }
 
     fn page_count(&self, field: usize) -> Option<u64> {
-        page_count(&self.read("statm").ok()?, field)
+        // Without an allocation: the process may be this one.
+        let mut bytes = [0; 256];
+        let file = self.open_file("statm").ok()?;
+        let length = retry_on_intr(|| rustix::io::read(&file, &mut bytes)).ok()?;
+        page_count(bytes.get(..length)?, field)
     }
 }
 

@@ -140,9 +140,11 @@ impl Process {
     pub fn rows(&self, source: Source) -> Result<Snapshot, Error> {
         let mut last: Option<Reading> = None;
         let mut difference = None;
+        // Our own memory must not change between the counts.
+        let mut buffer = vec![0; BUFFER];
         for attempt in 0..ATTEMPTS {
             let before = self.total_pages();
-            let reading = match self.read_rows(source, attempt > 0) {
+            let reading = match self.read_rows(source, attempt > 0, &mut buffer) {
                 Err(Error::Vanished { .. }) if last.is_some() => return Ok(torn(last, ENDED)),
                 read => read?,
             };
@@ -165,7 +167,7 @@ impl Process {
             }
             // The kernel moves a mapping in steps, and counts it twice in between.
             let rows = pages(maps);
-            let counts = [before, self.total_pages()];
+            let counts = [before, reading.pages];
             difference = counts.into_iter().flatten().find(|counted| *counted != rows);
             // Two equal readings are accepted although the count differs: before 4.12 the kernel
             // hid the guard page of a stack, and not every kernel has a gate page.
@@ -205,31 +207,36 @@ impl Process {
     }
 
     /// Reads the rows, and finds out what changed meanwhile. With `watch`, also what was changed back.
-    fn read_rows(&self, source: Source, watch: bool) -> Result<Reading, Error> {
+    fn read_rows(&self, source: Source, watch: bool, buffer: &mut [u8]) -> Result<Reading, Error> {
+        // Our own memory changes because we read: the count of pages must do.
+        let is_own = self.id().pid == std::process::id() && self.is_in_our_pid_namespace();
+        if is_own {
+            let file = self.open_file(source.file())?;
+            let (maps, pages) = self.parse(source, &file, buffer)?;
+            return Ok(Reading { maps, changed: Vec::new(), is_sure: true, file, pages });
+        }
         let rest = Rest::begin(self);
         let watch = watch.then(|| Watch::begin(self)).flatten();
         let file = self.open_file(source.file())?;
-        let maps = self.parse(source, &file)?;
-        // Our own memory changes because we read: the count of pages must do.
-        let is_own = self.id().pid == std::process::id() && self.is_in_our_pid_namespace();
-        if source == Source::Rollup || maps.is_empty() || is_own || rest.lasted() {
-            return Ok(Reading { maps, changed: Vec::new(), is_sure: true, file });
+        let (maps, pages) = self.parse(source, &file, buffer)?;
+        if source == Source::Rollup || maps.is_empty() || rest.lasted() {
+            return Ok(Reading { maps, changed: Vec::new(), is_sure: true, file, pages });
         }
-        let mut changed = self.differences(&maps)?;
+        let mut changed = self.differences(&maps, buffer)?;
         let changes = watch.and_then(Watch::changes);
         let is_few = maps.len() < FEW && source == Source::Maps;
         for _ in 0..MORE {
             if changes.is_none() && is_few && changed.is_empty() {
-                changed = self.differences(&maps)?;
+                changed = self.differences(&maps, buffer)?;
             }
         }
         let is_sure = changes.is_some() || is_few;
         changed.extend(changes.into_iter().flatten());
-        Ok(Reading { maps, changed: AddressRange::joined(changed), is_sure, file })
+        Ok(Reading { maps, changed: AddressRange::joined(changed), is_sure, file, pages })
     }
 
     /// The address ranges in which a second reading differs.
-    fn differences(&self, maps: &Maps) -> Result<Vec<AddressRange>, Error> {
+    fn differences(&self, maps: &Maps, buffer: &mut [u8]) -> Result<Vec<AddressRange>, Error> {
         // If the process has executed another program by now, all rows differ.
         let file = self.open_file(Source::Maps.file())?;
         match differences(maps, rows_by_query(&file)) {
@@ -238,23 +245,30 @@ impl Process {
             Err(Errno::SRCH) => Ok(Vec::new()),
             // Before Linux 6.11, and in a copy of a /proc tree.
             Err(_) => {
-                let again = self.parse(Source::Maps, &file)?;
+                let (again, _) = self.parse(Source::Maps, &file, buffer)?;
                 let rows = user_rows(&again).map(|row| Ok(Brief::of_row(&row)));
                 differences(maps, rows).map_err(|errno| self.error(Source::Maps.file(), errno))
             }
         }
     }
 
-    fn parse(&self, source: Source, file: &OwnedFd) -> Result<Maps, Error> {
+    /// Reads the rows, and the kernel's count of mapped pages right after them.
+    fn parse(
+        &self,
+        source: Source,
+        file: &OwnedFd,
+        buffer: &mut [u8],
+    ) -> Result<(Maps, Option<u64>), Error> {
         let error = |errno| self.error(source.file(), errno);
+        let length = fill(file, buffer).map_err(error)?;
+        let mut pages = self.total_pages();
         let mut reader = MapsReader::default();
-        let mut buffer = vec![0; BUFFER];
-        let length = fill(file, &mut buffer).map_err(error)?;
         reader.push(&buffer[..length]);
-        if length == BUFFER {
+        if length == buffer.len() {
             read_beside(file, &mut reader).map_err(error)?;
+            pages = self.total_pages();
         }
-        Ok(reader.finish())
+        Ok((reader.finish(), pages))
     }
 
     /// The snapshot of a process that shows no rows; `None` if the read should be repeated.
@@ -288,6 +302,8 @@ struct Reading {
     /// Whether it is known what was changed and changed back.
     is_sure: bool,
     file: OwnedFd,
+    /// The kernel's count of mapped pages right after the rows were read.
+    pages: Option<u64>,
 }
 
 impl Snapshot {
