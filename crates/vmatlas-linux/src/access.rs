@@ -35,7 +35,7 @@ pub use credentials::{Capabilities, Credentials, Id, NamespaceId, UserNamespace}
 pub use decide::decide;
 pub use error::{Error, ErrorKind};
 pub use facts::{AddressSpace, Facts, HidePid, Observed, ProcMount, Target};
+pub(crate) use gather::{FileStatus, Status};
 pub use gather::{Reader, gather};
-pub(crate) use gather::{Status, file_credentials};
 pub use login::{user_id, user_name};
 pub use rule::{Decision, Outcome, Rule, Step, Verdict};

@@ -3,7 +3,7 @@
 //! A process may name any file: in a debug link, as a perf map behind a bind mount. A reader with
 //! more rights, such as root, must not read for it what it may not read itself.
 
-use crate::access::{Capabilities, Credentials, Id, file_credentials};
+use crate::access::{Capabilities, Credentials, FileStatus, Id};
 use crate::file_server::{FileServer, Handle, Ids, Rights};
 use crate::file_systems::{Contents, of_number};
 use crate::process::Process;
@@ -14,7 +14,7 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Time limit for each system call on the process's file systems.
@@ -27,8 +27,10 @@ const MAX_SERVERS: u32 = 3;
 pub(crate) struct SuppliedFiles {
     /// Its root directory, and ours: the way out of a chroot(2).
     roots: Vec<Arc<OwnedFd>>,
-    /// `None` if its credentials are not known: then nothing is opened.
-    access: Option<Access>,
+    /// Its credentials at the beginning; `None` if it had ended by then.
+    its: Option<FileStatus>,
+    /// `None` if the credentials are not known: then nothing is opened.
+    access: OnceLock<Option<Access>>,
     servers: Mutex<(u32, Option<Arc<FileServer>>)>,
 }
 
@@ -50,12 +52,20 @@ impl SuppliedFiles {
 
     /// The files below these directories, the first of which is tried first.
     pub(crate) fn below(process: &Process, roots: Vec<Arc<OwnedFd>>) -> SuppliedFiles {
-        let its = file_credentials(process);
-        let ours = Process::this(Path::new("/proc")).ok().and_then(|own| file_credentials(&own));
-        let access = its
-            .zip(ours)
-            .map(|(its, ours)| Access { rights: rights(&its, &ours), uid: known(its.fsuid) });
-        SuppliedFiles { roots, access, servers: Mutex::default() }
+        let (access, servers) = (OnceLock::new(), Mutex::default());
+        SuppliedFiles { roots, its: FileStatus::read(process), access, servers }
+    }
+
+    /// With which rights its files are opened. Most processes name no file, so it is found out
+    /// when the first one is opened.
+    fn access(&self) -> Option<&Access> {
+        let find = || {
+            let its = self.its.as_ref()?.credentials()?;
+            let own = Process::this(Path::new("/proc")).ok()?;
+            let ours = FileStatus::read(&own)?.credentials()?;
+            Some(Access { rights: rights(&its, &ours), uid: known(its.fsuid) })
+        };
+        self.access.get_or_init(find).as_ref()
     }
 
     /// Opens a file by its path, following symbolic links below the root.
@@ -79,7 +89,7 @@ impl SuppliedFiles {
         self.find(path, resolve, |handle| {
             let file = RegularFile::behind(handle)?;
             let stat = file.stat();
-            let uid = self.access.as_ref().and_then(|access| access.uid);
+            let uid = self.access().and_then(|access| access.uid);
             match uid == Some(stat.uid) && stat.links == 1 {
                 true => Ok(file),
                 false => Err(Errno::PERM.into()),
@@ -113,8 +123,8 @@ impl SuppliedFiles {
 
     /// The server with the rights of the process.
     fn server(&self) -> io::Result<Arc<FileServer>> {
+        let access = self.access().ok_or(Errno::PERM)?;
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        let access = self.access.as_ref().ok_or(Errno::PERM)?;
         let (started, server) = &mut *servers;
         if let Some(server) = server.as_ref().filter(|server| server.answers()) {
             return Ok(server.clone());

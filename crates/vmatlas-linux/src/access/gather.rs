@@ -126,15 +126,29 @@ impl Credentials {
     }
 }
 
-/// The credentials with which a process of this machine opens files; `None` if it has ended.
-pub(crate) fn file_credentials(process: &Process) -> Option<Credentials> {
-    let status = Status::read(process)?;
-    let mut credentials = status.credentials(IdView::of_caller(Path::new("/proc")).ok()?);
-    credentials.user_ns = user_ns(process.path());
-    Some(credentials)
+/// What /proc states of the credentials with which a process of this machine opens files.
+#[derive(Debug)]
+pub(crate) struct FileStatus {
+    status: Status,
+    user_ns: Option<NamespaceId>,
+}
+
+impl FileStatus {
+    /// Reads it; `None` if the process has ended.
+    pub(crate) fn read(process: &Process) -> Option<FileStatus> {
+        let status = Status::read(process)?;
+        Some(FileStatus { status, user_ns: user_ns(process.path()) })
+    }
+
+    /// The credentials, as the calling thread sees ids; `None` if /proc does not show the caller.
+    pub(crate) fn credentials(&self) -> Option<Credentials> {
+        let view = IdView::of_caller(Path::new("/proc")).ok()?;
+        Some(Credentials { user_ns: self.user_ns, ..self.status.credentials(view) })
+    }
 }
 
 /// The text of `/proc/PID/status`. proc_pid_status(5)
+#[derive(Debug)]
 pub(crate) struct Status(String);
 
 impl Status {
@@ -312,8 +326,8 @@ fn namespace_id(namespace: &OwnedFd) -> Option<NamespaceId> {
 }
 
 fn user_ns(dir: &Path) -> Option<NamespaceId> {
-    match open_user_ns(dir) {
-        Ok(namespace) => namespace_id(&namespace),
+    match stat(dir.join("ns/user")) {
+        Ok(stat) => Some(NamespaceId { device: stat.st_dev, inode: stat.st_ino }),
         // A kernel without CONFIG_USER_NS has only the initial one.
         Err(Errno::NOENT) if dir.join("ns").exists() => Some(NamespaceId::INITIAL),
         Err(_) => None,
