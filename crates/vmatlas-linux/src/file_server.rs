@@ -100,7 +100,20 @@ impl From<Stat> for FileStat {
     }
 }
 
+/// The attributes to ask for.
+const WANTED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::MNT_ID);
+
 impl FileStat {
+    /// Reads the attributes of a descriptor of ours; cached ones are enough.
+    pub(crate) fn of(fd: impl AsFd) -> Result<FileStat, Errno> {
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        match statx(&fd, "", flags, WANTED) {
+            // Before Linux 4.11, and in sandboxes.
+            Err(Errno::NOSYS | Errno::PERM) => fstat(fd).map(FileStat::from),
+            stat => stat.map(FileStat::from),
+        }
+    }
+
     /// From the reply of a server.
     fn from_words(bytes: &[u8; size_of::<[u64; STAT_WORDS]>()]) -> FileStat {
         let (words, _) = bytes.as_chunks::<8>();
@@ -300,18 +313,10 @@ impl Handle {
 
     /// Reads attributes; cached ones are enough.
     pub(crate) fn stat(&self) -> Result<FileStat, Errno> {
-        let want = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
         match self {
-            Handle::Own(fd) => {
-                let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-                match statx(fd, "", flags, want) {
-                    // Before Linux 4.11, and in sandboxes.
-                    Err(Errno::NOSYS | Errno::PERM) => fstat(fd).map(FileStat::from),
-                    stat => stat.map(FileStat::from),
-                }
-            }
+            Handle::Own(fd) => FileStat::of(fd),
             Handle::Served(served) => {
-                let length = want.bits().into();
+                let length = WANTED.bits().into();
                 let request = Request { length, ..Request::new(Op::Stat, served.fd) };
                 let mut data = [0; size_of::<[u64; STAT_WORDS]>()];
                 served.server.call(request, b"", &mut data)?;

@@ -17,6 +17,7 @@ use crate::supplied::SuppliedFiles;
 use rustix::fs::{MemfdFlags, Mode, OFlags, ResolveFlags, openat};
 use rustix::io::Errno;
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::num::NonZero;
@@ -216,18 +217,21 @@ impl Files {
         };
         let map_files = openat(process.dir(), map_files, dir, Mode::empty()).ok().map(Arc::new);
         // Leaves any chroot(2): at the top, `..` is the top.
-        let its_root = openat(process.dir(), "root", dir, Mode::empty())
-            .map(|root| openat(&root, "../".repeat(256), dir, Mode::empty()).unwrap_or(root));
+        let its_root = openat(process.dir(), "root", dir, Mode::empty());
         let own_root = rustix::fs::open("/", dir, Mode::empty());
+        let same_root = is_same_place(&its_root, &own_root);
+        let its_root = its_root
+            .map(|root| openat(&root, "../".repeat(256), dir, Mode::empty()).unwrap_or(root));
         let its_root = its_root.map(|dir| Root { dir: Arc::new(dir), own: false });
         let own_root = own_root.map(|dir| Root { dir: Arc::new(dir), own: true });
         let roots: Vec<Root> = its_root.into_iter().chain(own_root).collect();
         let directories = roots.iter().map(|root| root.dir.clone()).collect();
         let supplied = Some(SuppliedFiles::below(process, directories));
         let mounts = Mounts::read(process)?;
-        let own_mounts = std::fs::read("/proc/self/mountinfo")
-            .map(|text| Mounts::parse(&text))
-            .unwrap_or_default();
+        let own_mounts = match same_root {
+            true => mounts.clone(),
+            false => Mounts::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default()),
+        };
         Ok(Files(Arc::new(Inner {
             map_files,
             roots,
@@ -337,6 +341,9 @@ impl Files {
 
     /// Does `work` for each item and returns the results that arrived within `limit`. A mount that
     /// does not answer delays only the items whose file is there.
+    ///
+    /// Few items on local mounts are done at once, as far as no lookup can wait: the kernel has
+    /// their paths in its cache. The others are done by threads.
     pub(crate) fn within_each<I: Send + 'static, T: Send + 'static>(
         &self,
         limit: Duration,
@@ -351,6 +358,21 @@ impl Files {
             let (mounts, is_local) = self.0.way(path, device);
             let jobs = if is_local { &mut local } else { &mut remote };
             jobs.entry(mounts).or_default().push(item);
+        }
+        let mut done = Vec::new();
+        if local.values().map(Vec::len).sum::<usize>() <= FEW_FILES {
+            let way = Way::without_waiting(self);
+            for items in local.values_mut() {
+                let late = items.drain(..).filter_map(|item| {
+                    let result = work(&way, &item);
+                    let is_late = way.has_stopped();
+                    if !is_late {
+                        done.push(result);
+                    }
+                    is_late.then_some(item)
+                });
+                *items = late.collect();
+            }
         }
         let local = spread(local.into_values().collect());
         // Each of these has a process of its own.
@@ -380,7 +402,8 @@ impl Files {
                 }
             }
         });
-        all_within(limit, jobs)
+        done.extend(all_within(limit, jobs));
+        done
     }
 
     /// The way to files: through a server for mounts that may not answer.
@@ -391,7 +414,7 @@ impl Files {
             let directories: Vec<_> = roots.chain(map_files).collect();
             FileServer::start(&directories, None, ANSWER_LIMIT).ok()
         });
-        Way { files: self.clone(), is_local: mounts.is_none(), server }
+        Way { files: self.clone(), is_local: mounts.is_none(), server, stops: None }
     }
 
     fn lock_unanswered(&self) -> MutexGuard<'_, Unanswered> {
@@ -452,6 +475,14 @@ impl Files {
     }
 }
 
+/// Whether two descriptors are of one directory in one mount. Mounts of all namespaces have
+/// different ids; before Linux 5.8 they are not known.
+fn is_same_place(a: &Result<OwnedFd, Errno>, b: &Result<OwnedFd, Errno>) -> bool {
+    let stat = |fd: &Result<OwnedFd, Errno>| FileStat::of(fd.as_ref().ok()?).ok();
+    let place = |stat: &FileStat| (stat.device, stat.inode, stat.mount);
+    matches!((stat(a), stat(b)), (Some(a), Some(b)) if a.mount != 0 && place(&a) == place(&b))
+}
+
 /// At most [`MAX_JOBS`] jobs for the files of each mount. Many files of one mount are several jobs.
 fn spread<I>(of_mounts: Vec<Vec<I>>) -> Vec<Vec<I>> {
     // Finding out the number of processors costs as much as a few files.
@@ -480,6 +511,8 @@ pub(crate) struct Way {
     is_local: bool,
     /// `None` if no process can be started.
     server: Option<Arc<FileServer>>,
+    /// Whether something was left undone because it may wait; `None` on a way that waits.
+    stops: Option<Cell<bool>>,
 }
 
 /// A file system that did not answer.
@@ -502,6 +535,39 @@ fn raw_name(query: &mut PointQuery<&Process>, row: &Mapping<'_>) -> Option<Vec<u
 }
 
 impl Way {
+    /// A way to files on local mounts that asks only the kernel's cache for paths.
+    fn without_waiting(files: &Files) -> Way {
+        Way { files: files.clone(), is_local: true, server: None, stops: Some(Cell::new(false)) }
+    }
+
+    /// Whether something was left undone, because it may wait, since the last call.
+    fn has_stopped(&self) -> bool {
+        self.stops.as_ref().is_some_and(|stops| stops.replace(false))
+    }
+
+    /// Notes that something is left undone, if this way does not wait.
+    fn stops(&self) -> bool {
+        self.stops.as_ref().inspect(|stops| stops.set(true)).is_some()
+    }
+
+    /// Looks up a path without opening the file.
+    fn walk(&self, root: &Handle, path: &[u8]) -> Result<(Handle, Stat), Errno> {
+        if self.stops.is_none() {
+            return walk(root, path);
+        }
+        let Ok(handle) = root.open(path, WALK, Some(WALK_ONCE | ResolveFlags::CACHED)) else {
+            // It is not in the cache, or the kernel is older than 5.12.
+            self.stops();
+            return Err(Errno::AGAIN);
+        };
+        let stat = Stat::of(&handle.stat()?);
+        // Something may be mounted there since the mounts were read.
+        match self.files.0.mount(&stat).is_some_and(Mount::is_local) || !self.stops() {
+            true => Ok((handle, stat)),
+            false => Err(Errno::AGAIN),
+        }
+    }
+
     /// Opens the file behind a row, see [`Files::open`].
     pub(crate) fn open(&self, row: &Mapping<'_>, truth: Option<&FileTruth>) -> Option<RegularFile> {
         let files = &self.files.0;
@@ -509,7 +575,7 @@ impl Way {
         let by_path = |is: &dyn Fn(&Stat) -> bool| {
             let path = truth.filter(|truth| truth.now == Now::Same)?.path(name);
             let roots = files.roots.iter().filter_map(|root| self.at(&root.dir));
-            let found = roots.filter_map(|root| walk(&root, path).ok());
+            let found = roots.filter_map(|root| self.walk(&root, path).ok());
             found.into_iter().find(|(_, stat)| is(stat))
         };
         // That is quicker than map_files.
@@ -539,6 +605,10 @@ impl Way {
     /// Stats the file behind a row without opening it. Following the link needs CAP_SYS_ADMIN or
     /// CAP_CHECKPOINT_RESTORE.
     fn behind(&self, row: Row) -> Option<(Handle, Stat)> {
+        // Following it waits for whoever changes the address space.
+        if self.stops() {
+            return None;
+        }
         let link = format!("{:x}-{:x}", row.range.start, row.range.end);
         let map_files = self.at(self.files.0.map_files.as_ref()?)?;
         let handle = map_files.open(link.as_bytes(), OFlags::PATH, None).ok()?;
@@ -558,7 +628,7 @@ impl Way {
             readings.extend(Some(restore_line_feeds(name)).filter(|restored| *restored != name));
         }
         let stat_at = |root: &Root, path: &[u8]| {
-            walk(&self.at(&root.dir).ok_or(Errno::TIMEDOUT)?, path).map(|(_, stat)| stat)
+            self.walk(&self.at(&root.dir).ok_or(Errno::TIMEDOUT)?, path).map(|(_, stat)| stat)
         };
         // In the reader's namespace a file counts only if it is on the reader's mounts.
         let is_elsewhere = |behind: Option<&Stat>, root: &Root, stat: &Stat| {
@@ -676,14 +746,16 @@ impl Inner {
     }
 }
 
+const WALK: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW);
+const WALK_ONCE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_SYMLINKS);
+
 /// Looks up a path without opening the file. Paths printed by the kernel contain no symbolic links,
 /// and may exceed the length limit of a system call.
 fn walk(root: &Handle, path: &[u8]) -> Result<(Handle, Stat), Errno> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW;
+    let flags = WALK;
     // Since Linux 5.6 one call suffices, unless the path is too long.
     if !path.is_empty() && path.len() < 4096 {
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
-        match root.open(path, flags, Some(resolve)) {
+        match root.open(path, flags, Some(WALK_ONCE)) {
             Err(Errno::NOSYS | Errno::PERM) => {}
             found => {
                 let handle = found?;

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::file_systems::{Contents, of_name};
 use crate::process::Process;
+use std::sync::Arc;
 use vmatlas_maps::Device;
 
 /// One mount.
@@ -23,7 +24,7 @@ pub struct Mount {
 
 /// The mounts of a process's mount namespace.
 #[derive(Clone, Debug, Default)]
-pub struct Mounts(Vec<Mount>);
+pub struct Mounts(Arc<[Mount]>);
 
 impl Mounts {
     /// Reads the mounts of a process.
@@ -159,7 +160,7 @@ broken
     fn numbers_of_file_systems_are_those_of_the_kernel() {
         let mounts = Mounts::parse(&fs::read("/proc/self/mountinfo").unwrap());
         let mut compared = 0;
-        for mount in &mounts.0 {
+        for mount in mounts.0.iter() {
             let path = Path::new(OsStr::from_bytes(&mount.point));
             let no_wait = mounts.on_the_way(&mount.point).into_iter().all(Mount::is_local);
             let Some(contents) = of_name(&mount.fs_type).filter(|_| no_wait) else { continue };
