@@ -4,6 +4,10 @@ use crate::elf::{ElfFile, FileOffset, SectionType, Vaddr};
 
 /// Upper limit of the constants that are searched, in bytes. HotSpot's have 4 MiB.
 const MAX: u64 = 16 << 20;
+/// They are read in pieces of this size, for which the allocator maps no memory.
+const PIECE: u64 = 32 << 10;
+/// Bytes that two pieces share: the longest text with a version, and what precedes it.
+const OVERLAP: u64 = 512;
 
 /// The versions in a file, each with the name of the runtime or allocator.
 pub(super) fn of(path: &[u8], elf: &ElfFile) -> Vec<(&'static str, String)> {
@@ -17,10 +21,10 @@ pub(super) fn of(path: &[u8], elf: &ElfFile) -> Vec<(&'static str, String)> {
     add("CPython", after("python").or_else(|| after("libpython")));
     add("mimalloc", after("libmimalloc.so.").or_else(|| after("libmimalloc-secure.so.")));
     if name == "libjvm.so" {
-        add("HotSpot", constants(elf).and_then(|bytes| hotspot(&bytes)));
+        add("HotSpot", in_constants(elf, hotspot));
     }
     if name.starts_with("libc.so.6") || name.starts_with("libc-2.") {
-        add("glibc", constants(elf).and_then(|bytes| glibc(&bytes)));
+        add("glibc", in_constants(elf, glibc));
     }
     let symbols = elf.symbols_named(&["ruby_version"], 0);
     if let Some((_, ruby)) = symbols.first() {
@@ -36,10 +40,22 @@ fn number(text: &str) -> Option<String> {
     (version.contains('.') && !version.starts_with('.')).then(|| version.to_owned())
 }
 
-fn constants(elf: &ElfFile) -> Option<Vec<u8>> {
+/// The first result of `find` in the pieces of the constants.
+fn in_constants(elf: &ElfFile, find: fn(&[u8]) -> Option<String>) -> Option<String> {
     let mut sections = elf.sections().iter();
     let section = sections.find(|s| s.name == ".rodata" && s.kind != SectionType::NOBITS)?;
-    elf.bytes_at(FileOffset::new(section.offset), section.size.min(MAX)).ok()
+    let size = section.size.min(MAX);
+    pieces(size).find_map(|(at, length)| {
+        let offset = FileOffset::new(section.offset.checked_add(at)?);
+        find(&elf.bytes_at(offset, length).ok()?)
+    })
+}
+
+/// The offset and the length of each piece of so many bytes.
+fn pieces(size: u64) -> impl Iterator<Item = (u64, u64)> {
+    let step = PIECE - OVERLAP;
+    let count = size.saturating_sub(OVERLAP).div_ceil(step).max(1);
+    (0..count).map(move |piece| (piece * step, PIECE.min(size - piece * step)))
 }
 
 /// The text of a variable.
@@ -76,6 +92,19 @@ fn hotspot(bytes: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Each text that is no longer than what pieces share is whole in one of them.
+    #[test]
+    fn pieces_overlap() {
+        for size in [0, 1, OVERLAP, OVERLAP + 1, PIECE - 1, PIECE, PIECE + 1, 10 * PIECE, 99_999] {
+            let all: Vec<(u64, u64)> = pieces(size).collect();
+            let ends = all.iter().map(|(at, length)| at + length);
+            assert_eq!((all[0].0, ends.max()), (0, Some(size)));
+            for two in all.windows(2) {
+                assert_eq!(two[0].0 + two[0].1, two[1].0 + OVERLAP);
+            }
+        }
+    }
 
     #[test]
     fn versions_in_texts() {
