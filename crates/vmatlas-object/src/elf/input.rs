@@ -7,6 +7,9 @@ use std::sync::Arc;
 use super::ElfError;
 use crate::{Budget, ReadAt, Source};
 
+/// A multiple of the size of all entries of tables.
+const PIECE: usize = 48 << 10;
+
 /// Longest string that is read if the file gives no length (`PATH_MAX`).
 const MAX_STRING: u64 = 4096;
 
@@ -70,6 +73,37 @@ impl Input {
         }
     }
 
+    /// Reads a structure of an offset and a size in pieces, for which the allocator maps no memory
+    /// and which stay in the processor's cache. Calls `each` with the offset of a piece in the
+    /// structure and its bytes; a piece begins with the last `shared` bytes of the one before it.
+    pub(super) fn pieces(
+        &self,
+        place: &'static str,
+        (offset, size): (u64, u64),
+        limit: u64,
+        shared: usize,
+        mut each: impl FnMut(u64, &[u8]),
+    ) -> Result<(), ElfError> {
+        self.check(place, offset, size, limit)?;
+        let mut bytes = vec![0; shared.saturating_add(PIECE)];
+        let mut done = 0;
+        let mut kept = 0;
+        while done < size {
+            drop(self.budget.take(place, bytes.len() as u64)?);
+            let length = (size - done).min(PIECE as u64) as usize;
+            let end = kept + length;
+            let error =
+                |error| ElfError::Io { place: place.into(), offset, source: Arc::new(error) };
+            self.source.read_exact_at(offset + done, &mut bytes[kept..end]).map_err(error)?;
+            each(done - kept as u64, &bytes[..end]);
+            done += length as u64;
+            let keep = shared.min(end);
+            bytes.copy_within(end - keep..end, 0);
+            kept = keep;
+        }
+        Ok(())
+    }
+
     /// Reads the bytes at `offset` up to a NUL or a limit.
     pub(super) fn string(&self, place: &'static str, offset: u64) -> Result<Vec<u8>, ElfError> {
         let size = self.size.saturating_sub(offset).clamp(1, MAX_STRING);
@@ -99,4 +133,33 @@ impl Input {
 /// The bytes before the first NUL, or all of them.
 pub(super) fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|&b| b == 0).next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All bytes are in pieces, and what is no longer than the shared bytes is whole in one.
+    #[test]
+    fn pieces_are_the_bytes_in_order() {
+        let bytes: Vec<u8> = (0..3 * PIECE + 5).map(|at| (at % 251) as u8).collect();
+        let input = Input::new(Box::new(bytes.clone()), Budget::default()).unwrap();
+        for (offset, size, shared) in
+            [(0, bytes.len(), 7), (3, 0, 7), (3, 1, 7), (1, PIECE, 0), (1, PIECE + 1, 40)]
+        {
+            let mut next = 0;
+            let mut each = |at: u64, piece: &[u8]| {
+                let at = at as usize;
+                assert_eq!(piece, &bytes[offset + at..offset + at + piece.len()]);
+                assert_eq!(at, next - shared.min(next));
+                next = at + piece.len();
+            };
+            let place = (offset as u64, size as u64);
+            input.pieces("bytes", place, u64::MAX, shared, &mut each).unwrap();
+            assert_eq!(next, size);
+        }
+        let beyond = (1, bytes.len() as u64);
+        assert!(input.pieces("bytes", beyond, u64::MAX, 0, |_, _| unreachable!()).is_err());
+        assert!(input.pieces("bytes", (0, 9), 8, 0, |_, _| unreachable!()).is_err());
+    }
 }

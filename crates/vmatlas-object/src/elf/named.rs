@@ -22,8 +22,7 @@ impl ElfFile {
     /// symbols are found through `.gnu.hash`, as the dynamic linker finds them, with few reads.
     /// Names not found there are searched in all of `.symtab`, if that has at most `table` bytes.
     ///
-    /// A damaged table counts as empty. `.symtab` is not searched for names shorter than three
-    /// bytes.
+    /// A damaged table counts as empty.
     pub fn symbols_named(&self, names: &[&'static str], table: u64) -> Vec<(&'static str, u64)> {
         match self.header.class {
             Class::Elf32 => self.named::<Elf32>(names, table),
@@ -97,30 +96,55 @@ impl ElfFile {
     ) {
         let Some(section) = self.section_of(SectionType::SYMTAB) else { return };
         let Some(strings) = self.sections().get(section.link as usize) else { return };
-        let read = |s: &Section, limit| self.input.read("symbols", s.offset, s.size, limit);
-        let Ok(symbols) = read(section, limit) else { return };
         // C++ names are long, so the limit is larger.
-        let Ok(strings) = read(strings, limit.saturating_mul(16)) else { return };
-        // The table is long and few names match, so their first four bytes are compared first.
-        let with_end = names.iter().map(|name| [name.as_bytes(), b"\0"].concat());
-        let mut begins: Vec<[u8; 4]> =
-            with_end.filter_map(|name| name.first_chunk().copied()).collect();
-        begins.sort_unstable();
-        for symbol in table::<Elf::Sym>(&symbols) {
-            let name = strings.get(symbol.st_name(self.header.endian) as usize..);
-            let name = name.unwrap_or_default();
-            let Some(begin) = name.first_chunk() else { continue };
-            if begins.binary_search(begin).is_err() {
-                continue;
-            }
-            let Some(vaddr) = self.defined::<Elf>(symbol) else { continue };
-            for (wanted, found) in names.iter().zip(&mut *found) {
-                let rest = name.strip_prefix(wanted.as_bytes());
-                if found.is_none() && rest.is_some_and(|rest| rest.first() == Some(&0)) {
-                    *found = Some(vaddr);
+        let Some(places) = self.places_of_names(names, strings, limit.saturating_mul(16)) else {
+            return;
+        };
+        if places.is_empty() {
+            return;
+        }
+        let size = section.size - section.size % size_of::<Elf::Sym>() as u64;
+        // A damaged table counts as empty.
+        let _ = self.input.pieces("symbols", (section.offset, size), limit, 0, |_, bytes| {
+            for symbol in table::<Elf::Sym>(bytes) {
+                let Some(wanted) = places.get(symbol.st_name(self.header.endian)) else { continue };
+                if let Some(found) = found.get_mut(wanted)
+                    && found.is_none()
+                {
+                    *found = self.defined::<Elf>(symbol);
                 }
             }
-        }
+        });
+    }
+
+    /// The offsets in a table of strings at which one of `names` is; `None` if the table cannot be
+    /// read. Linkers let a name be the end of a longer one.
+    fn places_of_names(&self, names: &[&str], strings: &Section, limit: u64) -> Option<Places> {
+        let longest = names.iter().map(|name| name.len()).max()?;
+        let mut ends = [false; 256];
+        names
+            .iter()
+            .filter_map(|name| name.bytes().last())
+            .for_each(|end| ends[end as usize] = true);
+        let mut places = Places::default();
+        let place = (strings.offset, strings.size);
+        let read = self.input.pieces("strings", place, limit, longest, |start, bytes| {
+            for end in memchr::memchr_iter(0, bytes) {
+                let before = &bytes[..end];
+                if before.last().is_none_or(|&last| !ends[usize::from(last)]) {
+                    continue;
+                }
+                for (wanted, name) in names.iter().enumerate() {
+                    if before.ends_with(name.as_bytes()) {
+                        places.add(start + (end - name.len()) as u64, wanted);
+                    }
+                }
+            }
+        });
+        places.of.sort_unstable();
+        // What two pieces share was seen twice.
+        places.of.dedup();
+        read.ok().map(|()| places)
     }
 
     fn section_of(&self, kind: SectionType) -> Option<&Section> {
@@ -137,6 +161,36 @@ impl ElfFile {
         let absent =
             matches!(symbol.st_shndx(endian), elf::SHN_UNDEF | elf::SHN_ABS | elf::SHN_COMMON);
         (shown && !absent).then(|| symbol.st_value(endian).into())
+    }
+}
+
+/// The places of some names in a table of strings.
+#[derive(Default)]
+struct Places {
+    /// The offset, and the index of the name; sorted by offset.
+    of: Vec<(u32, usize)>,
+}
+
+/// The most places to keep. Few names end with one of the names that are searched.
+const MAX_PLACES: usize = 1 << 16;
+
+impl Places {
+    fn add(&mut self, offset: u64, name: usize) {
+        if let Ok(offset) = u32::try_from(offset)
+            && self.of.len() < MAX_PLACES
+        {
+            self.of.push((offset, name));
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.of.is_empty()
+    }
+
+    /// The index of the name at an offset.
+    fn get(&self, offset: u32) -> Option<usize> {
+        let at = self.of.binary_search_by_key(&offset, |place| place.0).ok()?;
+        Some(self.of[at].1)
     }
 }
 
