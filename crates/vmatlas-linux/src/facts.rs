@@ -14,6 +14,7 @@ mod versions;
 pub use core::gather_core_facts;
 
 use crate::access::Status;
+use crate::files::Files;
 use crate::images::Images;
 use crate::process::{Process, stat_field};
 use crate::symbols::{JitNote, jit_ranges};
@@ -30,6 +31,8 @@ pub struct FactSources<'a> {
     pub process: &'a Process,
     /// Its rows.
     pub maps: &'a Maps,
+    /// Its files; without them the search for a perf map costs more.
+    pub files: Option<&'a Files>,
     /// The opened files of its rows; without them there are no facts about programs and libraries.
     pub images: Option<&'a Images>,
     /// What perf maps and jitdumps may cost.
@@ -41,9 +44,10 @@ pub struct FactSources<'a> {
 
 /// Gathers the facts of a process. The notes are about its perf map and jitdumps.
 pub fn gather_facts(sources: FactSources<'_>) -> (Facts, Vec<JitNote>) {
-    let FactSources { process, maps, images, budget, deep } = sources;
+    let FactSources { process, files, maps, images, budget, deep } = sources;
     // A process without its main thread still has memory, which only its other threads show.
-    let thread = process.living_thread();
+    let stat = process.read("stat").unwrap_or_default();
+    let thread = process.living_thread_by(&stat);
     let process = thread.as_ref().unwrap_or(process);
     let mut facts = Facts::default();
     facts.page_size = crate::page_size() as u64;
@@ -55,8 +59,10 @@ pub fn gather_facts(sources: FactSources<'_>) -> (Facts, Vec<JitNote>) {
     if let Some(size) = facts.auxv.get(AT_PAGESZ).filter(|size| size.is_power_of_two()) {
         facts.page_size = size;
     }
-    (facts.start_brk, facts.start_stack) = starts(&read("stat"));
-    facts.pointer_mask = pointer_mask(&read("status"));
+    let stat = if thread.is_some() { read("stat") } else { stat };
+    (facts.start_brk, facts.start_stack) = starts(&stat);
+    let status = Status::new(&read("status"));
+    facts.pointer_mask = pointer_mask(&status);
     if facts.pointer_mask == Some(MASK_OF_AARCH64) {
         (facts.pointer_mask, facts.machine) = (None, Some(Machine::AArch64));
     }
@@ -73,7 +79,8 @@ pub fn gather_facts(sources: FactSources<'_>) -> (Facts, Vec<JitNote>) {
     if facts.machine.is_none() && process.is_live() {
         facts.machine = machine_here(facts.word_size);
     }
-    let (ranges, notes) = jit_ranges(process, maps, deep, budget);
+    let mounts = files.map(Files::mounts);
+    let (ranges, notes) = jit_ranges(process, &status, mounts, maps, deep, budget);
     facts.jit_code = ranges;
     (facts, notes)
 }
@@ -128,8 +135,7 @@ fn machine_here(word_size: Option<WordSize>) -> Option<Machine> {
 const MASK_OF_AARCH64: u64 = u64::MAX >> 8;
 
 /// `untag_mask`, see proc_pid_status(5), since Linux 6.4: all ones if the processor uses all bits.
-fn pointer_mask(status: &[u8]) -> Option<u64> {
-    let status = Status::new(status);
+fn pointer_mask(status: &Status) -> Option<u64> {
     u64::from_str_radix(status.words("untag_mask").next()?.strip_prefix("0x")?, 16).ok()
 }
 

@@ -27,6 +27,7 @@
 //! Only [`record`] stops or writes to the target. Only [`record`] and [`ProcessMemory`] read its
 //! memory.
 
+mod absent;
 pub mod access;
 mod by_name;
 #[cfg(all(test, feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]

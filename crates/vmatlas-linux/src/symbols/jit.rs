@@ -1,7 +1,9 @@
 //! Perf maps and jitdumps of a process.
 
+use crate::absent::is_absent;
 use crate::access::Status;
 use crate::deadline::within;
+use crate::mounts::Mounts;
 use crate::process::Process;
 use crate::snapshot::Source;
 use crate::supplied::SuppliedFiles;
@@ -73,35 +75,49 @@ impl fmt::Display for JitNote {
 /// ones. They take memory and time from the budget.
 pub fn read_jit(process: &Process, budget: &Budget) -> (JitMap, Vec<JitNote>) {
     let maps = process.rows(Source::Maps).map(|snapshot| snapshot.maps).unwrap_or_default();
-    read_from(process, jitdumps(&maps), true, budget)
+    match Status::read(process) {
+        Some(status) => read_from(process, &status, None, jitdumps(&maps), true, budget),
+        None => (JitMap::default(), Vec::new()),
+    }
 }
 
 /// The ranges of JIT-compiled code from the perf map, and with `jitdumps` also from jitdumps.
+/// `status` is the process's.
 pub(crate) fn jit_ranges(
     process: &Process,
+    status: &Status,
+    mounts: Option<&Mounts>,
     maps: &Maps,
     jitdumps: bool,
     budget: &Budget,
 ) -> (Vec<AddressRange>, Vec<JitNote>) {
     let dumps = if jitdumps { self::jitdumps(maps) } else { Vec::new() };
-    let (map, notes) = read_from(process, dumps, false, budget);
+    let (map, notes) = read_from(process, status, mounts, dumps, false, budget);
     (map.ranges(), notes)
 }
 
 fn read_from(
     process: &Process,
+    status: &Status,
+    mounts: Option<&Mounts>,
     dumps: Vec<PathBuf>,
     names: bool,
     budget: &Budget,
 ) -> (JitMap, Vec<JitNote>) {
     let mut map = JitMap::default();
     let mut notes = Vec::new();
-    let Some(pid) = inner_pid(process) else { return (map, notes) };
+    let Some(pid) = inner_pid(status) else { return (map, notes) };
+    let perf_map = PathBuf::from(format!("/tmp/perf-{pid}.map"));
+    // Most processes have none.
+    let is_absent = mounts.is_some_and(|mounts| is_absent(process, mounts, &perf_map));
+    let perf_map = (!is_absent).then_some((perf_map, false));
+    let dumps = dumps.into_iter().map(|path| (path, true));
+    let mut paths = perf_map.into_iter().chain(dumps).peekable();
+    if paths.peek().is_none() {
+        return (map, notes);
+    }
     let files = Arc::new(SuppliedFiles::of(process));
     let started = process.started().unwrap_or_default();
-    let perf_map = PathBuf::from(format!("/tmp/perf-{pid}.map"));
-    let paths =
-        std::iter::once((perf_map, false)).chain(dumps.into_iter().map(|path| (path, true)));
     for (path, is_dump) in paths {
         let budget = budget.of_file();
         let (from, name, of_file) = (files.clone(), path.clone(), budget.clone());
@@ -189,10 +205,9 @@ fn read_dump(files: &SuppliedFiles, path: &Path, budget: &Budget) -> io::Result<
 }
 
 /// The process's pid in its own pid namespace.
-fn inner_pid(process: &Process) -> Option<u32> {
-    // Fields of the process, also where `process` is one of its threads. Its pids in all pid
+fn inner_pid(status: &Status) -> Option<u32> {
+    // Fields of the process, also in the status of one of its threads. Its pids in all pid
     // namespaces, the innermost last; since Linux 4.1.
-    let status = Status::read(process)?;
     let pids = status.words("NStgid").last().or_else(|| status.words("Tgid").next())?;
     pids.parse().ok()
 }

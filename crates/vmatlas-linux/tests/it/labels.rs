@@ -41,6 +41,7 @@ impl Seen {
         images.open(&files, &maps, &truths, is_code);
         let (facts, _) = gather_facts(FactSources {
             process: &process,
+            files: Some(&files),
             maps: &maps,
             images: Some(&images),
             budget: images.budget(),

@@ -200,7 +200,8 @@ fn through_another_thread_where_the_first_has_ended() {
     assert_eq!(memory.read(snapshot.maps.get(0).unwrap().range.start, &mut magic), 4);
     assert_eq!(magic, *b"\x7fELF");
     let (maps, budget) = (&snapshot.maps, &Budget::default());
-    let sources = FactSources { process: &process, maps, images: None, budget, deep: false };
+    let sources =
+        FactSources { process: &process, files: None, maps, images: None, budget, deep: false };
     let (facts, _) = gather_facts(sources);
     assert!(facts.auxv.get(6).is_some() && facts.word_size.is_some(), "{facts:?}");
     assert!(facts.threads.iter().any(|thread| thread.tid == tid), "{facts:?}");

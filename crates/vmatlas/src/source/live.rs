@@ -216,7 +216,9 @@ impl Live {
         let budget = &self.budget();
         let images = self.images(maps, is_wanted);
         let (process, images) = (&self.process, images.as_deref());
-        let (facts, notes) = gather_facts(FactSources { process, maps, images, budget, deep });
+        let files = self.files(maps);
+        let sources = FactSources { process, files, maps, images, budget, deep };
+        let (facts, notes) = gather_facts(sources);
         let left_out = notes.into_iter().filter(|note| matches!(note.kind, JitNoteKind::LeftOut));
         let paths = left_out.map(|note| note.path);
         self.jit_left_out.lock().unwrap_or_else(PoisonError::into_inner).extend(paths);
