@@ -142,8 +142,11 @@ impl Open {
     /// Estimates the time to read the sizes; `None` if sizes are not declared or the estimate is no
     /// longer than reading the rows.
     pub fn cost(&self) -> Option<Duration> {
+        if !self.how.sizes {
+            return None;
+        }
         match open::resolve(&self.target, &self.how) {
-            Ok(Place::Process(id, _)) if self.how.sizes => Live::cost(&self.how.proc, id),
+            Ok(Place::Process(id, _)) => Live::cost(&self.how.proc, id),
             _ => None,
         }
     }

@@ -1,12 +1,14 @@
 //! Bounded reads from an untrusted file.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::io::Error;
 use std::sync::Arc;
 
 use super::ElfError;
 use crate::{Budget, ReadAt, Source};
 
+const HEAD: usize = 4096;
 /// A multiple of the size of all entries of tables.
 const PIECE: usize = 48 << 10;
 
@@ -17,6 +19,9 @@ const MAX_STRING: u64 = 4096;
 pub(super) struct Input {
     source: Source,
     size: u64,
+    /// The first bytes, up to [`HEAD`]: headers and notes, of small files also the symbols. Empty if
+    /// they cannot be read.
+    head: OnceCell<Vec<u8>>,
     /// For the tables of this file and of its debug files.
     pub(super) budget: Budget,
 }
@@ -25,7 +30,7 @@ impl Input {
     /// Fails if the source does not know its size, because no bound would hold.
     pub(super) fn new(source: Source, budget: Budget) -> Result<Self, ElfError> {
         match source.size() {
-            Some(size) => Ok(Input { source, size, budget }),
+            Some(size) => Ok(Input { source, size, head: OnceCell::new(), budget }),
             None => Err(ElfError::malformed("file", "its size is not known")),
         }
     }
@@ -64,6 +69,11 @@ impl Input {
     ) -> Result<Vec<u8>, ElfError> {
         let place = place.into();
         self.check(place.clone(), offset, size, limit)?;
+        if offset + size <= HEAD as u64
+            && let Some(bytes) = self.head().get(offset as usize..(offset + size) as usize)
+        {
+            return Ok(bytes.to_vec());
+        }
         // What stays in memory has a lease of its own.
         drop(self.budget.take(place.clone(), size)?);
         let mut bytes = vec![0; size as usize];
@@ -71,6 +81,14 @@ impl Input {
             Ok(()) => Ok(bytes),
             Err(error) => Err(ElfError::Io { place, offset, source: Arc::new(error) }),
         }
+    }
+
+    fn head(&self) -> &[u8] {
+        self.head.get_or_init(|| {
+            let mut bytes = vec![0; self.size.min(HEAD as u64) as usize];
+            let read = self.budget.has_time() && self.source.read_exact_at(0, &mut bytes).is_ok();
+            if read { bytes } else { Vec::new() }
+        })
     }
 
     /// Reads a structure of an offset and a size in pieces, for which the allocator maps no memory
@@ -107,7 +125,11 @@ impl Input {
     /// Reads the bytes at `offset` up to a NUL or a limit.
     pub(super) fn string(&self, place: &'static str, offset: u64) -> Result<Vec<u8>, ElfError> {
         let size = self.size.saturating_sub(offset).clamp(1, MAX_STRING);
-        let mut bytes = self.read(place, offset, size, MAX_STRING)?;
+        let in_head = (HEAD as u64).saturating_sub(offset).min(size);
+        let mut bytes = self.read(place, offset, in_head, MAX_STRING)?;
+        if !bytes.contains(&0) {
+            bytes = self.read(place, offset, size, MAX_STRING)?;
+        }
         bytes.truncate(until_nul(&bytes).len());
         Ok(bytes)
     }
