@@ -1,7 +1,6 @@
 //! Access to the memory of a process, live or dumped.
 
 use crate::budget::Budget;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -55,64 +54,77 @@ impl<M: Memory> Memory for TimedMemory<M> {
     }
 }
 
-/// Memory whose words come from whole pages, each of which is read once: the structures of an
+/// Memory whose words come from whole pages, of which the last ones are kept: the structures of an
 /// allocator are many words in few pages, and each read of a process is a system call.
 #[derive(Debug)]
 pub struct CachedMemory<M> {
     memory: M,
-    /// The readable bytes of pages, by address.
-    pages: Mutex<HashMap<u64, Page>>,
+    /// Each page has one place, by its address.
+    places: Mutex<Vec<Place>>,
 }
 
 /// The unit of reading, in bytes; no machine has smaller pages.
 const PAGE: u64 = 4096;
 
-/// The readable bytes of a page.
-#[derive(Debug)]
-enum Page {
-    /// So many zeros: memory that was reserved and not used.
-    Zeros(usize),
-    Bytes(Box<[u8]>),
+/// The page that is kept in one place.
+#[derive(Clone, Debug, Default)]
+struct Place {
+    address: u64,
+    /// The number of readable bytes; `None` if no page is kept here.
+    readable: Option<usize>,
+    are_zeros: bool,
+    /// Room for a page, if one with other bytes than zeros was ever kept here. It is used again,
+    /// because the kernel takes as long to give us a page as to read one.
+    bytes: Vec<u8>,
 }
 
 impl<M: Memory> CachedMemory<M> {
-    /// Maximum number of kept pages: 16 MiB.
-    const MAX_PAGES: usize = 4096;
+    /// A power of two. These pages take 2 MiB.
+    const PLACES: usize = 512;
 
-    /// Memory of which read pages are kept. They do not change any more, whatever the process does.
+    /// Memory of which the last pages that were read are kept: these do not change, whatever the
+    /// process does.
     pub fn new(memory: M) -> CachedMemory<M> {
-        CachedMemory { memory, pages: Mutex::default() }
+        CachedMemory { memory, places: Mutex::default() }
+    }
+
+    /// The place of a page. Structures are often aligned to more than a page, so all bits of the
+    /// address count.
+    fn place(page: u64) -> usize {
+        let mixed = (page / PAGE).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> (64 - Self::PLACES.ilog2())) as usize
     }
 
     /// Copies bytes of one page, which are `at` bytes behind its begin; returns their number.
     fn read_page(&self, page: u64, at: usize, bytes: &mut [u8]) -> usize {
-        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
-        if pages.len() >= Self::MAX_PAGES && !pages.contains_key(&page) {
-            pages.clear();
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if places.is_empty() {
+            places.resize(Self::PLACES, Place::default());
         }
-        let whole = pages.entry(page).or_insert_with(|| {
-            let mut whole = [0; PAGE as usize];
-            let length = self.memory.read(page, &mut whole);
-            let whole = &whole[..length];
-            if whole.iter().all(|byte| *byte == 0) {
-                Page::Zeros(length)
-            } else {
-                Page::Bytes(whole.into())
+        let place = &mut places[Self::place(page)];
+        let readable = match place.readable.filter(|_| place.address == page) {
+            Some(readable) => readable,
+            None => {
+                let mut whole = [0; PAGE as usize];
+                let readable = self.memory.read(page, &mut whole);
+                place.are_zeros = whole[..readable].iter().all(|byte| *byte == 0);
+                if !place.are_zeros {
+                    place.bytes.clear();
+                    place.bytes.extend_from_slice(&whole[..readable]);
+                }
+                (place.address, place.readable) = (page, Some(readable));
+                readable
             }
-        });
-        match whole {
-            Page::Zeros(readable) => {
-                let length = readable.saturating_sub(at).min(bytes.len());
-                bytes[..length].fill(0);
-                length
-            }
-            Page::Bytes(whole) => {
-                let readable = whole.get(at..).unwrap_or_default();
-                let length = readable.len().min(bytes.len());
-                bytes[..length].copy_from_slice(&readable[..length]);
-                length
+        };
+        let length = readable.saturating_sub(at).min(bytes.len());
+        match place.are_zeros {
+            true => bytes[..length].fill(0),
+            false => {
+                let kept = place.bytes.get(at..).unwrap_or_default();
+                bytes[..length].copy_from_slice(&kept[..length]);
             }
         }
+        length
     }
 }
 

@@ -60,16 +60,37 @@ impl ElfFile {
         let first = first.unwrap_or(u64::MAX);
         let length = symbols.size.min(first.saturating_mul(size));
         let symbols = self.input.read("symbols", symbols.offset, length, MAX_IMPORTS).ok()?;
-        let strings = self.input.read("strings", strings.offset, strings.size, MAX_IMPORTS).ok()?;
-        let is_named = |symbol: &Elf::Sym| {
-            let name = strings.get(symbol.st_name(endian) as usize..).unwrap_or_default();
-            let same = |wanted: &str| {
+        let symbols = table::<Elf::Sym>(&symbols).iter().filter(|symbol| is_undefined(symbol));
+        let mut offsets: Vec<u32> = symbols.map(|symbol| symbol.st_name(endian)).collect();
+        offsets.sort_unstable();
+        self.is_one_named(&offsets, strings, names)
+    }
+
+    /// Whether one of the strings at these sorted offsets of a table is one of `names`. Reads only
+    /// the parts of the table where they are.
+    fn is_one_named(&self, offsets: &[u32], strings: &Section, names: &[&str]) -> Option<bool> {
+        /// The names of imports are near each other.
+        const PART: u64 = 4096;
+        self.input.check("strings", strings.offset, strings.size, MAX_IMPORTS).ok()?;
+        let longest = names.iter().map(|name| name.len()).max()? as u64 + 1;
+        let (mut start, mut part) = (0, Vec::new());
+        for offset in offsets.iter().copied().map(u64::from) {
+            let end = offset.saturating_add(longest).min(strings.size);
+            if end > start + part.len() as u64 {
+                let size = strings.size.saturating_sub(offset).min(PART);
+                let at = strings.offset.checked_add(offset)?;
+                part = self.input.read("strings", at, size, PART).ok()?;
+                start = offset;
+            }
+            let name = part.get(offset.saturating_sub(start) as usize..).unwrap_or_default();
+            let same = |wanted: &&str| {
                 name.strip_prefix(wanted.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
             };
-            names.iter().any(|wanted| same(wanted))
-        };
-        let mut symbols = table::<Elf::Sym>(&symbols).iter();
-        Some(symbols.any(|symbol| is_undefined(symbol) && is_named(symbol)))
+            if names.iter().any(same) {
+                return Some(true);
+            }
+        }
+        Some(false)
     }
 
     fn named<Elf: FileHeader<Endian = Endianness>>(
@@ -121,17 +142,13 @@ impl ElfFile {
     /// read. Linkers let a name be the end of a longer one.
     fn places_of_names(&self, names: &[&str], strings: &Section, limit: u64) -> Option<Places> {
         let longest = names.iter().map(|name| name.len()).max()?;
-        let mut ends = [false; 256];
-        names
-            .iter()
-            .filter_map(|name| name.bytes().last())
-            .for_each(|end| ends[end as usize] = true);
+        let ends = Ends::of(names);
         let mut places = Places::default();
         let place = (strings.offset, strings.size);
         let read = self.input.pieces("strings", place, limit, longest, |start, bytes| {
             for end in memchr::memchr_iter(0, bytes) {
                 let before = &bytes[..end];
-                if before.last().is_none_or(|&last| !ends[usize::from(last)]) {
+                if !ends.may_end(before) {
                     continue;
                 }
                 for (wanted, name) in names.iter().enumerate() {
@@ -161,6 +178,33 @@ impl ElfFile {
         let absent =
             matches!(symbol.st_shndx(endian), elf::SHN_UNDEF | elf::SHN_ABS | elf::SHN_COMMON);
         (shown && !absent).then(|| symbol.st_value(endian).into())
+    }
+}
+
+/// The last two bytes of some names, a bit each: few other names end so.
+struct Ends(Vec<u64>);
+
+impl Ends {
+    fn of(names: &[&str]) -> Ends {
+        let mut ends = Ends(vec![0; (1 << 16) / 64]);
+        for name in names {
+            match name.as_bytes() {
+                [.., before, last] => {
+                    let end = u16::from_ne_bytes([*before, *last]);
+                    ends.0[usize::from(end / 64)] |= 1 << (end % 64);
+                }
+                _ => ends.0.fill(u64::MAX),
+            }
+        }
+        ends
+    }
+
+    /// Whether a text may end with one of the names.
+    fn may_end(&self, text: &[u8]) -> bool {
+        text.last_chunk().is_none_or(|end| {
+            let end = u16::from_ne_bytes(*end);
+            self.0[usize::from(end / 64)] >> (end % 64) & 1 == 1
+        })
     }
 }
 
@@ -196,27 +240,79 @@ impl Places {
 
 /// `.gnu.hash`, see <https://sourceware.org/gnu-gabi/program-loading-and-dynamic-linking.txt>.
 struct GnuHash {
-    words: Vec<u32>,
-    /// Index in `words` of the first bucket.
-    buckets: usize,
+    /// All of it, if it is small.
+    bytes: Vec<u8>,
+    offset: u64,
+    size: u64,
     bucket_count: u32,
     /// Index of the first hashed symbol in the table.
     first: u32,
+    bloom_size: u32,
+    bloom_shift: u32,
 }
+
+/// A table of at most so many bytes is read at once.
+const SMALL_HASH: u64 = 32 << 10;
 
 impl GnuHash {
     fn of(file: &ElfFile) -> Option<GnuHash> {
         let section = file.section_of(SectionType::GNU_HASH)?;
-        let bytes = file.input.read(".gnu.hash", section.offset, section.size, MAX_HASH).ok()?;
-        let big = file.is_big_endian();
-        let word = |bytes: &[u8; 4]| {
-            if big { u32::from_be_bytes(*bytes) } else { u32::from_le_bytes(*bytes) }
+        let (offset, size) = (section.offset, section.size);
+        let small = size.min(SMALL_HASH);
+        file.input.check(".gnu.hash", offset, size, MAX_HASH).ok()?;
+        let read = if small == size { size } else { 16 };
+        let bytes = file.input.read(".gnu.hash", offset, read, small).ok()?;
+        let (bucket_count, first, bloom_size, bloom_shift) = (0, 0, 0, 0);
+        let hash = GnuHash { bytes, offset, size, bucket_count, first, bloom_size, bloom_shift };
+        let word = |at| hash.word(file, at);
+        let (bucket_count, first) = (word(0)?, word(1)?);
+        let (bloom_size, bloom_shift) = (word(2)?, word(3)?);
+        (bucket_count != 0).then_some(GnuHash {
+            bucket_count,
+            first,
+            bloom_size,
+            bloom_shift,
+            ..hash
+        })
+    }
+
+    /// The word at an index.
+    fn word(&self, file: &ElfFile, at: u64) -> Option<u32> {
+        let start = at.checked_mul(4).filter(|start| start + 4 <= self.size)?;
+        let word = match self.bytes.get(start as usize..).and_then(<[u8]>::first_chunk) {
+            Some(word) => *word,
+            None => {
+                let read = file.input.read(".gnu.hash", self.offset.checked_add(start)?, 4, 4);
+                *read.ok()?.first_chunk()?
+            }
         };
-        let words: Vec<u32> = bytes.as_chunks().0.iter().map(word).collect();
-        let [bucket_count, first, bloom_size, ..] = *words.as_slice() else { return None };
-        let bloom_words = (bloom_size as usize).checked_mul(file.word_size() as usize / 32)?;
-        let buckets = bloom_words.checked_add(4)?;
-        (bucket_count != 0).then_some(GnuHash { words, buckets, bucket_count, first })
+        Some(if file.is_big_endian() { u32::from_be_bytes(word) } else { u32::from_le_bytes(word) })
+    }
+
+    /// Index of the first bucket.
+    fn buckets(&self, file: &ElfFile) -> u64 {
+        4 + u64::from(self.bloom_size) * u64::from(file.word_size() / 32)
+    }
+
+    /// Whether the filter excludes a hash; no if it cannot be read.
+    fn excludes(&self, file: &ElfFile, hash: u32) -> bool {
+        let bits = file.word_size();
+        if !self.bloom_size.is_power_of_two() {
+            return false;
+        }
+        let at = u64::from(hash / bits % self.bloom_size);
+        let of_word = u64::from(bits / 32);
+        // The words of a filter of 64 bits have its byte order.
+        let is_set = |hash: u32| {
+            let bit = hash % bits;
+            let half = if file.is_big_endian() {
+                of_word - 1 - u64::from(bit / 32)
+            } else {
+                u64::from(bit / 32)
+            };
+            self.word(file, 4 + at * of_word + half).is_none_or(|word| word >> (bit % 32) & 1 == 1)
+        };
+        !is_set(hash) || !is_set(hash.checked_shr(self.bloom_shift).unwrap_or(0))
     }
 
     /// What `value` returns for the symbol of a name.
@@ -227,14 +323,17 @@ impl GnuHash {
         value: &dyn Fn(&Elf::Sym) -> Option<T>,
     ) -> Option<T> {
         let hash = gnu_hash(name.as_bytes());
-        let bucket = (hash % self.bucket_count) as usize;
-        let chains = self.buckets.checked_add(self.bucket_count as usize)?;
-        let start = *self.words.get(self.buckets.checked_add(bucket)?)?;
-        let start = start.checked_sub(self.first)? as usize;
+        if self.excludes(file, hash) {
+            return None;
+        }
+        let buckets = self.buckets(file);
+        let chains = buckets + u64::from(self.bucket_count);
+        let start = self.word(file, buckets + u64::from(hash % self.bucket_count))?;
+        let start = u64::from(start.checked_sub(self.first)?);
         for at in (start..).take(MAX_CHAIN) {
-            let chained = *self.words.get(chains.checked_add(at)?)?;
+            let chained = self.word(file, chains.checked_add(at)?)?;
             if chained | 1 == hash | 1 {
-                let number = u64::from(self.first).checked_add(at as u64)?;
+                let number = u64::from(self.first).checked_add(at)?;
                 let symbol = self.symbol::<Elf>(file, number, name);
                 if let Some(found) = symbol.and_then(|symbol| value(&symbol)) {
                     return Some(found);
