@@ -422,7 +422,7 @@ impl<'a> Labeller<'a> {
 
     /// The row that contains an address.
     fn row_at(&self, address: u64) -> Option<Mapping<'a>> {
-        self.maps.get(self.maps.find(address).mapping?)
+        self.maps.get(self.maps.index_at(address)?)
     }
 
     /// The rows that overlap a range, up to the most rows that any image or stack has.

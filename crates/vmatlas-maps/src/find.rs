@@ -16,6 +16,21 @@ pub struct Found {
 }
 
 impl Maps {
+    /// The index of the row at `address`; quicker than [`find`](Maps::find).
+    ///
+    /// ```
+    /// let maps = vmatlas_maps::Maps::parse(b"1000-2000 r--p 0 0:0 0\n5000-6000 rw-p 0 0:0 0\n").unwrap();
+    /// assert_eq!([0x1000, 0x3000, 0x5fff].map(|at| maps.index_at(at)), [Some(0), None, Some(1)]);
+    /// ```
+    pub fn index_at(&self, address: u64) -> Option<usize> {
+        if !self.is_ordered() {
+            return self.scan(address).mapping;
+        }
+        let index = self.lower_bound(address);
+        let row = self.get(index)?;
+        (row.range.contains(address) && !row.is_rollup()).then_some(index)
+    }
+
     /// Finds the row at `address`: by binary search in an ordered map, else by linear scan. The
     /// row of smaps_rollup is no mapping, so it covers no address.
     ///

@@ -7,7 +7,8 @@
 use super::peek::{Peek, words};
 use super::runs::{Part, Run, runs};
 use super::{Confidence, ImageFacts, Label, Labeller, others};
-use vmatlas_maps::AddressRange;
+use std::collections::HashSet;
+use vmatlas_maps::{AddressRange, Kind, Mapping};
 
 /// Sizes that differ between versions.
 struct Sizes {
@@ -179,14 +180,28 @@ fn array(
         })
     };
     let writable = image.segments.iter().filter(|(_, _, writable)| *writable);
-    let mut pointers = writable.flat_map(|(range, _, _)| {
+    let mut in_files = Vec::new();
+    let mut elsewhere = Vec::new();
+    let mut last: Option<Mapping<'_>> = None;
+    for (range, _, _) in writable {
         let size = usize::try_from(range.size().min(MAX_DATA)).unwrap_or(0);
-        words(&peek.bytes(range.start, size)).collect::<Vec<u64>>()
-    });
-    pointers.find(|&array| {
-        let is_pointer = array != 0 && array.is_multiple_of(8);
-        is_pointer && labeller.row_at(array).is_some_and(|row| row.perms.write()) && is_array(array)
-    })
+        let bytes = peek.bytes(range.start, size);
+        for array in words(&bytes).filter(|array| *array != 0 && array.is_multiple_of(8)) {
+            // Pointers of one place lead to one row, as a rule.
+            if last.is_none_or(|row| !row.range.contains(array)) {
+                last = labeller.row_at(array);
+            }
+            match last.filter(|row| row.range.contains(array) && row.perms.write()) {
+                Some(row) if row.kind() == Kind::File => in_files.push(array),
+                Some(_) => elsewhere.push(array),
+                None => {}
+            }
+        }
+    }
+    // The array is memory of malloc. Most of the pointers lead to types, which are data of files.
+    let mut tried = HashSet::new();
+    let mut pointers = elsewhere.into_iter().chain(in_files);
+    pointers.find(|&array| tried.insert(array) && is_array(array))
 }
 
 /// The indices and addresses of all arenas of an array. Each entry has the arena's address, the

@@ -20,6 +20,8 @@ const CACHE_LINE: u64 = 64;
 const MOST: u64 = 64 << 20;
 /// Bytes that are read at once.
 const PIECE: u64 = 256 << 10;
+/// The unit in which memory is unused; no machine has smaller pages.
+const PAGE: usize = 4096;
 /// The most addresses that are tried as those of base blocks.
 const MOST_TRIES: usize = 1 << 16;
 /// The multiple of sizes and of most addresses of its mappings.
@@ -108,8 +110,9 @@ fn extents(labeller: &Labeller<'_>, image: &ImageFacts) -> Vec<AddressRange> {
         let Some(block) = base_block(labeller, start) else { continue };
         found.push(block);
         words(labeller, block, &mut left, &mut |words| {
-            let starts = words.iter().copied().filter(|address| address.is_multiple_of(BLOCK));
-            next.extend(starts.filter(|start| *start > 0 && tried.insert(*start)));
+            let starts = words.iter().copied().filter(|start| *start > 0);
+            let starts = starts.filter(|start| start.is_multiple_of(BLOCK));
+            next.extend(starts.filter(|start| tried.insert(*start)));
             found.extend(words.windows(2).filter_map(|pair| extent(labeller, pair)));
             found = AddressRange::joined(std::mem::take(&mut found));
             tried.len() < MOST_TRIES
@@ -121,6 +124,10 @@ fn extents(labeller: &Labeller<'_>, image: &ImageFacts) -> Vec<AddressRange> {
 /// The extent of which these words are the address and the size.
 fn extent(labeller: &Labeller<'_>, pair: &[u64]) -> Option<AddressRange> {
     let &[address, size] = pair else { return None };
+    // Most words are 0.
+    if address == 0 {
+        return None;
+    }
     let page = labeller.page_size();
     // The lowest bits of the size are a serial number.
     let (start, size) = (address & !(page - 1), size & !(page - 1));
@@ -155,7 +162,7 @@ fn base_block(labeller: &Labeller<'_>, start: u64) -> Option<AddressRange> {
 }
 
 /// Passes on the words of a range in pieces, as far as they can be read, as many bytes as are left,
-/// and until `each` returns false.
+/// and until `each` returns false. Most pages of a block are unused: pages of zeros become one word.
 fn words(
     labeller: &Labeller<'_>,
     mut range: AddressRange,
@@ -164,12 +171,21 @@ fn words(
 ) {
     let Some(memory) = labeller.memory else { return };
     let mut bytes = vec![0; range.size().min(*left).min(PIECE) as usize];
+    let mut words: Vec<u64> = Vec::new();
+    // Many bytes at a time, as processors can.
+    let are_zeros = |page: &[u8]| page.iter().fold(0, |all, byte| all | byte) == 0;
     while range.start < range.end && *left > 0 {
         let size = range.size().min(*left).min(PIECE);
         let piece = &mut bytes[..size as usize];
         let length = memory.read(range.start, piece);
-        let words = piece[..length].chunks_exact(labeller.word_size() as usize);
-        let words: Vec<u64> = words.map(little_endian).collect();
+        words.clear();
+        for page in piece[..length].chunks(PAGE) {
+            if !are_zeros(page) {
+                words.extend(page.chunks_exact(labeller.word_size() as usize).map(little_endian));
+            } else if words.last().is_none_or(|last| *last != 0) {
+                words.push(0);
+            }
+        }
         if !each(&words) || length < piece.len() {
             return;
         }
