@@ -4,7 +4,7 @@ use rustix::io::Errno;
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl, opcode};
 use std::ffi::c_void;
 use std::os::fd::AsFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use vmatlas_maps::AddressRange;
 
 /// `struct pm_scan_arg`.
@@ -46,6 +46,10 @@ const GUARD: u64 = 1 << 8;
 const REGIONS: usize = 1024;
 /// Bytes of addresses walked between looks at the clock: some 40 ms, if all of them have page tables.
 const STEP: u64 = 4 << 30;
+/// Where there are none, as in most of the shadow memory of a sanitizer, a step is so long.
+const LONGEST_STEP: u64 = 64 << 30;
+/// A step that took less time is followed by one that is twice as long.
+const SHORT: Duration = Duration::from_micros(100);
 /// Maximum number of ranges of resident pages: 64 MiB of them. A process can have one for every 16
 /// bytes of its page tables.
 #[cfg(all(feature = "record", target_arch = "x86_64"))]
@@ -121,8 +125,10 @@ fn scan(
     let mut all: Vec<AddressRange> = Vec::new();
     let mut regions = vec![Region::default(); REGIONS];
     let (mut start, end) = (range.start, range.end);
+    let mut length = STEP;
+    let mut now = Instant::now();
     while start < end && all.len() < limit {
-        let step = if until.is_some() { end.min(start.saturating_add(STEP)) } else { end };
+        let step = if until.is_some() { end.min(start.saturating_add(length)) } else { end };
         let arg = Arg {
             size: size_of::<Arg>() as u64,
             start,
@@ -146,9 +152,14 @@ fn scan(
         // reports where the turn before has ended (6.18, `do_pagemap_scan`).
         let last = regions[..count.min(REGIONS)].last().map_or(0, |region| region.end);
         let next = if count < REGIONS { step } else { walked.max(last) };
-        if next <= start || until.is_some_and(|until| Instant::now() > until) {
+        let began = std::mem::replace(&mut now, Instant::now());
+        if next <= start || until.is_some_and(|until| now > until) {
             break;
         }
+        length = match now - began < SHORT {
+            true => LONGEST_STEP.min(2 * length),
+            false => STEP,
+        };
         start = next;
     }
     all.truncate(limit);
@@ -160,7 +171,6 @@ mod tests {
     use super::*;
     use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
     use std::fs::File;
-    use std::time::Duration;
 
     /// `MADV_GUARD_INSTALL`.
     const GUARD_INSTALL: i32 = 102;
