@@ -9,7 +9,8 @@ use crate::parse::{RowError, RowErrorKind, parse_row, quick_row};
 use crate::range::AddressRange;
 use crate::render::{TextFormat, name_in};
 use crate::smaps::{
-    Fields, SmapsField, SmapsValue, field_line, is_broken_size, is_smaps_size, is_smaps_value,
+    Fields, SIZES, SmapsField, SmapsValue, VmFlags, field_line, is_broken_size, is_smaps_size,
+    is_smaps_value,
 };
 use crate::text::{
     Prefix, begins_like_a_row, broken_row, find_row, find_row_from, is_broken_tombstone_row,
@@ -136,7 +137,17 @@ impl Maps {
 
     /// The smaps fields of a row; empty if the text was maps.
     pub fn fields(&self, index: usize) -> impl Iterator<Item = SmapsField<'_>> {
-        self.fields.iter().flat_map(move |fields| fields.iter(index))
+        self.fields.as_ref().map(|fields| fields.iter(index)).unwrap_or_default()
+    }
+
+    /// The flags of a row, from the line `VmFlags` of smaps; `None` if the text has none.
+    pub fn vm_flags(&self, index: usize) -> Option<VmFlags<'_>> {
+        self.fields.as_ref()?.flags(index)
+    }
+
+    /// The fields of a row that sums are made from, in bytes; see [`SIZES`].
+    pub(crate) fn sizes(&self, index: usize) -> [Option<u64>; SIZES.len()] {
+        self.fields.as_ref().map(|fields| fields.sizes(index)).unwrap_or_default()
     }
 
     /// Whether rows have fields of smaps.
@@ -487,15 +498,35 @@ impl MapsReader {
                     self.take_row_of(&bytes[..end], &row);
                     end
                 }
-                _ => {
-                    let Some(end) = memchr::memchr(b'\n', bytes) else { break };
-                    self.take_line(&bytes[..end]);
-                    end
-                }
+                _ => match self.take_quick_fields(bytes) {
+                    0 => {
+                        let Some(end) = memchr::memchr(b'\n', bytes) else { break };
+                        self.take_line(&bytes[..end]);
+                        end
+                    }
+                    length => length - 1,
+                },
             };
             bytes = &bytes[end + 1..];
         }
         self.keep(bytes);
+    }
+
+    /// Takes the fields at the front of a text that have the form of those of the row before;
+    /// returns the length of their lines.
+    #[inline]
+    fn take_quick_fields(&mut self, bytes: &[u8]) -> usize {
+        let row = self.maps.rows.len().checked_sub(1);
+        let (Some(row), Some(fields)) = (row, &mut self.maps.fields) else { return 0 };
+        if self.content != Content::Rows || fields.bytes() > MAX_FIELDS / 2 {
+            return 0;
+        }
+        let (lines, length) = fields.push_quick(row, bytes);
+        if lines > 0 {
+            self.line += lines;
+            self.carriage_returns = false;
+        }
+        length
     }
 
     /// Stores an incomplete line.

@@ -1,5 +1,7 @@
 //! The fields of smaps and smaps_rollup, printed after a row.
 
+mod quick;
+
 use crate::field::{FIELDS, Field, FieldKind};
 use crate::names::Names;
 use crate::render::decimal;
@@ -164,7 +166,7 @@ struct Key {
 pub(crate) struct Fields {
     names: Names,
     texts: Names,
-    shapes: Vec<Vec<Key>>,
+    shapes: Vec<Shape>,
     shape_ids: HashMap<Vec<Key>, u32>,
     /// The values of all rows, concatenated.
     values: Vec<u64>,
@@ -172,7 +174,31 @@ pub(crate) struct Fields {
     rows: Vec<RowFields>,
     /// The fields of the last row.
     open: Vec<Key>,
+    /// The lines of the row before the last one.
+    expected: quick::Lines,
 }
+
+/// The fields that a row has, in order.
+#[derive(Clone, Debug)]
+struct Shape {
+    keys: Vec<Key>,
+    /// The positions of [`SIZES`]; `None` if one of them is no plain number.
+    sizes: Option<[Option<u32>; SIZES.len()]>,
+    /// The position of `VmFlags`.
+    flags: Option<u32>,
+}
+
+/// The fields that sums are made from.
+pub(crate) const SIZES: [&[u8]; 8] = [
+    b"Rss",
+    b"Pss",
+    b"Private_Clean",
+    b"Private_Dirty",
+    b"Shared_Dirty",
+    b"Swap",
+    b"Shared_Hugetlb",
+    b"Private_Hugetlb",
+];
 
 /// The location of a row's fields.
 #[derive(Clone, Copy, Debug)]
@@ -221,12 +247,10 @@ pub(crate) fn is_smaps_size(name: &[u8], rest: &[u8]) -> bool {
 impl Fields {
     /// Adds a field to row number `row`; no later row may have fields yet.
     pub(crate) fn push(&mut self, row: usize, name: &[u8], rest: &[u8]) {
-        while self.rows.len() < row {
-            self.close();
-        }
+        self.begin(row);
         // Usually the row before has the same name at this position.
         let last = self.rows.last().and_then(|last| self.shapes.get(last.shape as usize));
-        let expected = last.and_then(|shape| shape.get(self.open.len())).map(|key| key.name);
+        let expected = last.and_then(|shape| shape.keys.get(self.open.len())).map(|key| key.name);
         let name_id = match expected.filter(|&id| self.names.get(id) == name) {
             Some(id) => id,
             None => self.names.id(name),
@@ -236,16 +260,27 @@ impl Fields {
         self.values.push(value);
     }
 
+    /// Finishes the fields of all rows before row number `row`.
+    fn begin(&mut self, row: usize) {
+        while self.rows.len() < row {
+            self.close();
+        }
+    }
+
     /// Finishes the fields of the last row.
     fn close(&mut self) {
         let values = self.values.len() - self.open.len();
         let last = self.rows.last().map(|last| last.shape);
-        let shape = match last.filter(|&shape| self.shapes[shape as usize] == self.open) {
+        let shape = match last.filter(|&shape| self.shapes[shape as usize].keys == self.open) {
             Some(shape) => shape,
-            None => *self.shape_ids.entry(self.open.clone()).or_insert_with(|| {
-                self.shapes.push(self.open.clone());
-                self.shapes.len() as u32 - 1
-            }),
+            None => {
+                let new = self.shapes.len() as u32;
+                let shape = *self.shape_ids.entry(self.open.clone()).or_insert(new);
+                if shape == new {
+                    self.shapes.push(self.shape(self.open.clone()));
+                }
+                shape
+            }
         };
         self.rows.push(RowFields { shape, values });
         self.open.clear();
@@ -288,33 +323,71 @@ impl Fields {
         (Form::Text, u64::from(self.texts.id(rest)))
     }
 
-    fn of_row(&self, row: usize) -> impl Iterator<Item = (Key, u64)> {
-        let (shape, values) = match self.rows.get(row) {
-            Some(fields) => (self.shapes[fields.shape as usize].as_slice(), fields.values),
+    fn shape(&self, keys: Vec<Key>) -> Shape {
+        let mut sizes = [None; SIZES.len()];
+        let mut are_plain = true;
+        for (at, key) in keys.iter().enumerate() {
+            let name = self.names.get(key.name);
+            if let Some(size) = SIZES.iter().position(|size| *size == name) {
+                are_plain &= key.form == Form::Kib;
+                // No kernel prints a field twice: of a damaged text the first counts.
+                sizes[size] = sizes[size].or(Some(at as u32));
+            }
+        }
+        let flags = keys.iter().position(|key| key.form == Form::Flags).map(|at| at as u32);
+        Shape { keys, sizes: are_plain.then_some(sizes), flags }
+    }
+
+    /// The fields named in [`SIZES`] of a row, in bytes.
+    pub(crate) fn sizes(&self, row: usize) -> [Option<u64>; SIZES.len()] {
+        let fields = self.rows.get(row);
+        let plain = fields.and_then(|fields| {
+            Some((fields.values, self.shapes.get(fields.shape as usize)?.sizes.as_ref()?))
+        });
+        if let Some((values, sizes)) = plain {
+            let value = |at: Option<u32>| self.values.get(values + at? as usize);
+            return sizes.map(|at| value(at).map(|kib| kib.saturating_mul(1024)));
+        }
+        let mut sizes = [None; SIZES.len()];
+        for field in self.iter(row) {
+            if let Some(size) = SIZES.iter().position(|size| *size == field.name) {
+                sizes[size] = sizes[size].or(field.value.number());
+            }
+        }
+        sizes
+    }
+
+    /// The flags of a row.
+    pub(crate) fn flags(&self, row: usize) -> Option<VmFlags<'_>> {
+        let Some(fields) = self.rows.get(row) else {
+            return self.iter(row).find_map(|field| match field.value {
+                SmapsValue::Flags(flags) => Some(flags),
+                _ => None,
+            });
+        };
+        let at = self.shapes.get(fields.shape as usize)?.flags?;
+        let text = *self.values.get(fields.values + at as usize)?;
+        Some(VmFlags(self.texts.get(text as u32)))
+    }
+
+    fn of_row(&self, row: usize) -> Pairs<'_> {
+        let (keys, values) = match self.rows.get(row) {
+            Some(fields) => (self.shapes[fields.shape as usize].keys.as_slice(), fields.values),
             None if row == self.rows.len() => {
                 (self.open.as_slice(), self.values.len() - self.open.len())
             }
             None => (&[][..], 0),
         };
-        shape.iter().copied().zip(self.values[values..].iter().copied())
+        keys.iter().zip(&self.values[values..])
     }
 
-    pub(crate) fn iter(&self, row: usize) -> impl Iterator<Item = SmapsField<'_>> {
-        self.of_row(row).map(|(key, number)| {
-            let text = || self.texts.get(number as u32);
-            let value = match key.form {
-                Form::Kib => SmapsValue::Kib(number),
-                Form::Padded | Form::Number => SmapsValue::Number(number),
-                Form::Flags => SmapsValue::Flags(VmFlags(text())),
-                Form::Text => SmapsValue::Text(text()),
-            };
-            SmapsField { name: self.names.get(key.name), value }
-        })
+    pub(crate) fn iter(&self, row: usize) -> FieldsOfRow<'_> {
+        FieldsOfRow(Some((self, self.of_row(row))))
     }
 
     /// Appends the field lines of a row as the kernel prints them.
     pub(crate) fn write(&self, row: usize, text: &mut Vec<u8>) {
-        for (key, number) in self.of_row(row) {
+        for (key, &number) in self.of_row(row) {
             let from = text.len();
             text.extend_from_slice(self.names.get(key.name));
             text.push(b':');
@@ -336,6 +409,31 @@ impl Fields {
             }
             text.push(b'\n');
         }
+    }
+}
+
+/// Names and values of the fields of a row.
+type Pairs<'a> = std::iter::Zip<std::slice::Iter<'a, Key>, std::slice::Iter<'a, u64>>;
+
+/// The fields of a row in order; none if the listing has no fields.
+#[derive(Clone, Default)]
+pub(crate) struct FieldsOfRow<'a>(Option<(&'a Fields, Pairs<'a>)>);
+
+impl<'a> Iterator for FieldsOfRow<'a> {
+    type Item = SmapsField<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<SmapsField<'a>> {
+        let (fields, pairs) = self.0.as_mut()?;
+        let (key, &number) = pairs.next()?;
+        let text = || fields.texts.get(number as u32);
+        let value = match key.form {
+            Form::Kib => SmapsValue::Kib(number),
+            Form::Padded | Form::Number => SmapsValue::Number(number),
+            Form::Flags => SmapsValue::Flags(VmFlags(text())),
+            Form::Text => SmapsValue::Text(text()),
+        };
+        Some(SmapsField { name: fields.names.get(key.name), value })
     }
 }
 

@@ -42,25 +42,17 @@ pub struct Sizes {
 impl Sizes {
     /// The sizes of a row.
     pub fn of(maps: &Maps, index: usize) -> Sizes {
-        let mut sizes = Sizes::default();
-        let (mut uss, mut dirty, mut hugetlb) = ([None; 2], [None; 2], [None; 2]);
-        for field in maps.fields(index) {
-            let value = field.value.number();
-            match field.name {
-                // No kernel prints a field twice: of a damaged text the first counts.
-                b"Rss" => sizes.rss = sizes.rss.or(value),
-                b"Pss" => sizes.pss = sizes.pss.or(value),
-                b"Private_Clean" => uss[0] = uss[0].or(value),
-                b"Private_Dirty" => (uss[1], dirty[1]) = (uss[1].or(value), dirty[1].or(value)),
-                b"Shared_Dirty" => dirty[0] = dirty[0].or(value),
-                b"Swap" => sizes.swap = sizes.swap.or(value),
-                b"Shared_Hugetlb" => hugetlb[0] = hugetlb[0].or(value),
-                b"Private_Hugetlb" => hugetlb[1] = hugetlb[1].or(value),
-                _ => {}
-            }
+        let [rss, pss, clean, dirty, shared_dirty, swap, shared_huge, private_huge] =
+            maps.sizes(index);
+        let both = |one: Option<u64>, other: Option<u64>| Some(one?.saturating_add(other?));
+        Sizes {
+            rss,
+            pss,
+            uss: both(clean, dirty),
+            swap,
+            dirty: both(shared_dirty, dirty),
+            hugetlb: both(shared_huge, private_huge),
         }
-        let both = |[one, other]: [Option<u64>; 2]| Some(one?.saturating_add(other?));
-        Sizes { uss: both(uss), dirty: both(dirty), hugetlb: both(hugetlb), ..sizes }
     }
 
     /// The sums of both.

@@ -7,7 +7,7 @@ use super::words::{file_name, size};
 use super::{BSS, Confidence, Label, Labeller};
 use std::borrow::Cow;
 use vmatlas_maps::{AddressRange, Kind};
-use vmatlas_maps::{Mapping, Maps, SmapsValue};
+use vmatlas_maps::{Mapping, Maps};
 
 const VDSO: &str = "system calls that need no kernel, from the kernel (vdso(7))";
 const VSYSCALL: &str = "the old place of the vdso, the same in every process";
@@ -77,10 +77,7 @@ fn paddings(maps: &Maps) -> Vec<(AddressRange, Label)> {
 
 /// Whether `VmFlags` of smaps has a flag (proc_pid_smaps(5)).
 fn has_flag(maps: &Maps, index: usize, flag: &str) -> bool {
-    maps.fields(index).any(|field| match field.value {
-        SmapsValue::Flags(flags) => flags.has(flag),
-        _ => false,
-    })
+    maps.vm_flags(index).is_some_and(|flags| flags.has(flag))
 }
 
 /// The label of memory in huge pages of hugetlbfs, with the label that its name gives it. Anonymous

@@ -2,7 +2,7 @@
 
 use super::words::size;
 use super::{BSS, Confidence, Label, Labeller};
-use vmatlas_maps::{AddressRange, Kind, Maps};
+use vmatlas_maps::{AddressRange, Kind, Maps, Sizes};
 
 /// Smaller ranges are rather guards.
 const SMALLEST: u64 = 1 << 20;
@@ -48,11 +48,8 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
 /// The bytes in memory and in swap of a row, as far as smaps shows any; `None` if they may be more
 /// than none.
 fn contents(maps: &Maps, index: usize) -> Option<u64> {
-    let of = |name: &[u8]| {
-        let mut fields = maps.fields(index);
-        fields.find(|field| field.name == name).and_then(|field| field.value.number())
-    };
-    match (of(b"Rss"), of(b"Swap")) {
+    let sizes = Sizes::of(maps, index);
+    match (sizes.rss, sizes.swap) {
         (Some(rss), Some(swap)) => Some(rss.saturating_add(swap)),
         (rss, swap) => rss.or(swap).filter(|&bytes| bytes > 0),
     }

@@ -4,7 +4,7 @@ use crate::process::Process;
 #[cfg(target_pointer_width = "64")]
 use std::time::{Duration, Instant};
 use vmatlas_explain::label::Facts;
-use vmatlas_maps::{AddressRange, KernelVersion, Kind, Mapping, Maps, SmapsValue};
+use vmatlas_maps::{AddressRange, KernelVersion, Kind, Mapping, Maps};
 
 /// Maximum distance in bytes of a relevant guard from a stack pointer: a stack usually has 8 MiB.
 const NEAR: u64 = 64 << 20;
@@ -57,8 +57,7 @@ fn is_memory(row: &Mapping<'_>) -> bool {
 
 /// Whether VmFlags of a row has `gu` (seen on Linux 6.18): guard pages are installed there.
 pub fn has_guards(maps: &Maps, index: usize) -> bool {
-    let mut fields = maps.fields(index);
-    fields.any(|field| matches!(field.value, SmapsValue::Flags(flags) if flags.has("gu")))
+    maps.vm_flags(index).is_some_and(|flags| flags.has("gu"))
 }
 
 /// The ranges around the stack pointers in their rows, sorted, without overlaps.
