@@ -8,7 +8,7 @@ mod schema;
 
 use self::formatter::Addresses;
 pub(crate) use self::formatter::{text, write};
-use object::Object;
+use object::{Key, Object};
 use serde::Serialize;
 use serde::ser::{Error as _, Serializer};
 use serde_json::value::RawValue;
@@ -18,7 +18,7 @@ use std::sync::LazyLock;
 use vmatlas::label::{Label, Labelled};
 use vmatlas::{
     AddressRange, Atlas, FIELDS, Field, FieldNeeds, Frozen, Kind, Note, Row, RunningThread,
-    Section, SmapsValue, SourceKind, VmFlags,
+    Section, SmapsValue, SourceKind,
 };
 
 /// An address or offset. It is written as a string, because some readers lack 64-bit numbers.
@@ -241,9 +241,7 @@ impl MappingJson<'_> {
         if self.labels {
             labels(&mut object, row)?;
         }
-        for (position, field) in row.atlas().maps().fields(row.index()).enumerate() {
-            smaps_entry(&mut object, position, field.name, &field.value)?;
-        }
+        smaps_entries(&mut object, row)?;
         if row.atlas().has_sizes() {
             let sizes = row.sizes();
             for field in &*SUMS {
@@ -266,36 +264,35 @@ impl Serialize for MappingJson<'_> {
     }
 }
 
-/// Writes a field of smaps, which is at this position among those of its row.
-fn smaps_entry(
-    object: &mut Object<'_>,
-    position: usize,
-    name: &[u8],
-    value: &SmapsValue<'_>,
-) -> io::Result<()> {
+/// Writes the fields of smaps of a row.
+fn smaps_entries(object: &mut Object<'_>, row: &Row<'_>) -> io::Result<()> {
     SMAPS_KEYS.with_borrow_mut(|keys| {
-        if keys.get(position).is_none_or(|(of, _)| **of != *name) {
-            let key = (name.into(), smaps_key(name));
-            match keys.get_mut(position) {
-                Some(known) => *known = key,
-                None => keys.push(key),
+        for (position, field) in row.atlas().maps().fields(row.index()).enumerate() {
+            if keys.get(position).is_none_or(|(of, _)| **of != *field.name) {
+                let key = (field.name.into(), smaps_key(field.name).map(Key::new));
+                match keys.get_mut(position) {
+                    Some(known) => *known = key,
+                    None => keys.push(key),
+                }
             }
-        }
-        // The fields before it were written, too.
-        let Some((_, Some(key))) = keys.get(position) else { return Ok(()) };
-        match value {
-            SmapsValue::Kib(kib) => object.number(key, kib.saturating_mul(1024)),
-            SmapsValue::Number(number) => object.number(key, *number),
-            SmapsValue::Flags(flags) => object.value("vm_flags", &Flags(*flags))?,
-            SmapsValue::Text(text) => object.text(key, String::from_utf8_lossy(text).trim())?,
-            _ => {}
+            // The fields before it were written, too.
+            let Some((_, Some(key))) = keys.get(position) else { continue };
+            match field.value {
+                SmapsValue::Kib(kib) => object.next_number(key, kib.saturating_mul(1024)),
+                SmapsValue::Number(number) => object.next_number(key, number),
+                SmapsValue::Flags(flags) => object.words("vm_flags", flags.iter())?,
+                SmapsValue::Text(text) => {
+                    object.text(key.name(), String::from_utf8_lossy(text).trim())?;
+                }
+                _ => {}
+            }
         }
         Ok(())
     })
 }
 
 /// The name of a field of smaps, and its key.
-type SmapsKey = (Box<[u8]>, Option<Box<str>>);
+type SmapsKey = (Box<[u8]>, Option<Key>);
 
 thread_local! {
     /// The keys of the last row, which mostly has the same fields as the next.
@@ -412,14 +409,6 @@ fn kind_entries(object: &mut Object<'_>, row: &Row<'_>) -> io::Result<()> {
 fn is_own_key(name: &str) -> bool {
     let is_own = |field: &&Field| field.needs != FieldNeeds::Sizes || field.is_sum();
     name == "parts" || FIELDS.iter().filter(is_own).any(|field| field.name == name)
-}
-
-struct Flags<'a>(VmFlags<'a>);
-
-impl Serialize for Flags<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(String::from_utf8_lossy))
-    }
 }
 
 /// A warning about the target.

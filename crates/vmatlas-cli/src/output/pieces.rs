@@ -6,7 +6,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 
 /// The number of rows that a thread formats at a time; fewer are not worth a thread.
-const PIECE: usize = 2048;
+const PIECE: usize = 512;
 
 /// Writes a number of rows in order. `write_row` appends the text of the row at a place.
 pub(super) fn write(
