@@ -121,6 +121,10 @@ const MORE: usize = 6;
 /// Bytes parsed at once. The kernel returns at most a page of whole lines for each read, or one
 /// longer line.
 const BUFFER: usize = 128 << 10;
+/// The number of full buffers that wait to be parsed, so that the kernel writes on while other
+/// threads of ours run.
+const BUFFERS: usize = 4;
+
 impl Process {
     /// Reads all rows.
     ///
@@ -333,7 +337,7 @@ fn fill(file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
 
 /// Reads the rest of a long file in another thread, while this thread parses it.
 fn read_beside(file: &OwnedFd, reader: &mut MapsReader) -> Result<(), Errno> {
-    let (full, filled) = sync_channel(1);
+    let (full, filled) = sync_channel(BUFFERS);
     let (done, used) = channel::<Vec<u8>>();
     thread::scope(|scope| {
         let reading = scope.spawn(move || {

@@ -13,7 +13,7 @@ use crate::source::core::Core;
 use crate::source::document::facts::Document;
 use crate::source::how::How;
 use crate::source::kind::SourceKind;
-use crate::source::live::Live;
+use crate::source::live::{Live, is_file};
 use crate::source::open::{self, CrashText, Place, Read3, Target};
 use crate::source::refuse::refuse;
 use std::path::PathBuf;
@@ -54,6 +54,7 @@ impl Open {
                 pid: None,
                 moment: None,
                 sizes: false,
+                sections: false,
                 freeze: false,
                 limits: Limits::default(),
             },
@@ -68,6 +69,7 @@ impl Open {
     pub fn needs(mut self, needs: Needs) -> Open {
         self.needs = needs;
         self.how.sizes = needs.contains(Needs::SIZES);
+        self.how.sections = needs.contains(Needs::SECTIONS);
         self
     }
 
@@ -634,9 +636,7 @@ impl Atlas {
     pub(crate) fn sections_by_row(&self) -> &[Vec<Section>] {
         self.sections.get_or_init(|| match &self.source {
             Source::Live(live) => {
-                let images = live.images(&self.maps, |index| {
-                    self.maps.get(index).is_some_and(|row| row.kind() == vmatlas_maps::Kind::File)
-                });
+                let images = live.images(&self.maps, |index| is_file(&self.maps, index));
                 images.map_or(Vec::new(), |images| sections::of_images(&self.maps, &images))
             }
             Source::Core(_) => sections::of_facts(&self.maps, &self.facts().images),

@@ -11,6 +11,8 @@ pub(crate) struct How {
     pub(crate) pid: Option<u32>,
     pub(crate) moment: Option<Moment>,
     pub(crate) sizes: bool,
+    /// Whether the sections of the files of all rows will be asked for.
+    pub(crate) sections: bool,
     pub(crate) freeze: bool,
     pub(crate) limits: Limits,
 }

@@ -1,5 +1,7 @@
 //! Live processes, and processes in a copy of /proc.
 
+mod ahead;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::note::{LeftOut, Note};
 use crate::source::how::How;
@@ -69,17 +71,27 @@ fn frozen(process: &Process, refused: &dyn Fn(vmatlas_linux::Error) -> Error) ->
     }
 }
 
+/// Whether a row is of a file that may have sections.
+pub(crate) fn is_file(maps: &Maps, index: usize) -> bool {
+    maps.get(index).is_some_and(|row| row.kind() == Kind::File)
+}
+
+/// Whether a row is of a program or library that labels are made from. Objects in memory, such as
+/// those of a JIT compiler, are not listed as images.
+fn is_program(maps: &Maps, index: usize) -> bool {
+    is_file(maps, index) && maps.get(index).is_some_and(|row| row.perms.execute())
+}
+
 impl Live {
     /// Opens a process and reads its rows.
     pub(crate) fn read(how: &How, id: ProcessId) -> Result<(Live, Maps, Vec<Note>)> {
-        Live::of(how, id, |maps| Images::new(maps, how.limits.budget()))
+        Live::of(how, id, None)
     }
 
     /// Reads the rows of the same process again; `before` are the former rows. Settled facts about
     /// its files are kept.
     pub(crate) fn again(&self, how: &How, before: &Maps) -> Result<(Live, Maps, Vec<Note>)> {
-        let images = |maps: &Maps| self.lock_images().again(maps);
-        let (live, maps, notes) = Live::of(how, self.process.id(), images)?;
+        let (live, maps, notes) = Live::of(how, self.process.id(), Some(self))?;
         if let (Some(Some(before)), Some(files)) = (self.files.get(), live.files(&maps)) {
             files.remember(before);
         }
@@ -90,21 +102,35 @@ impl Live {
         Ok((live, maps, notes))
     }
 
-    fn of(
-        how: &How,
-        id: ProcessId,
-        images: impl FnOnce(&Maps) -> Images,
-    ) -> Result<(Live, Maps, Vec<Note>)> {
+    fn of(how: &How, id: ProcessId, before: Option<&Live>) -> Result<(Live, Maps, Vec<Note>)> {
         let refused = &|error| Error::refused(error, &how.proc, id);
         let process = Process::open(&how.proc, id).map_err(refused)?;
         let source = if how.sizes { Source::Smaps } else { Source::Maps };
         let freeze = if how.freeze { Some(frozen(&process, refused)?) } else { None };
-        let mut snapshot = process.rows(source).map_err(refused)?;
+        let read = || process.rows(source).map_err(refused);
+        let wanted = if how.sections { is_file } else { is_program };
+        // The files are settled while the kernel counts the pages, which takes long.
+        let (snapshot, ahead) = match how.sizes && freeze.is_none() && before.is_none() {
+            true => ahead::beside(&process, how.limits, wanted, read),
+            false => (read(), None),
+        };
+        let mut snapshot = snapshot?;
         let space = snapshot.space();
         let Snapshot { maps, empty, thread, changed, .. } = snapshot;
         let notes = thread.map(|tid| Note::ReadThrough { tid }).into_iter().collect();
         let comm = process.comm().unwrap_or_default();
+        let ahead = ahead.filter(|ahead| ahead.is_of(&maps));
         let is_gone = space.as_ref().is_some_and(Space::is_gone);
+        let ahead = ahead.filter(|_| !is_gone);
+        let (files, truths, images) = match (ahead, before) {
+            (Some(ahead), _) => (ahead.files.into(), ahead.truths.into(), ahead.images),
+            (None, Some(before)) => {
+                (OnceLock::new(), OnceLock::new(), before.lock_images().again(&maps))
+            }
+            (None, None) => {
+                (OnceLock::new(), OnceLock::new(), Images::new(&maps, how.limits.budget()))
+            }
+        };
         let live = Live {
             comm: if is_gone { Vec::new() } else { comm },
             empty,
@@ -116,9 +142,9 @@ impl Live {
             freeze,
             frozen: None,
             process,
-            files: OnceLock::new(),
-            truths: OnceLock::new(),
-            images: Mutex::new(images(&maps)),
+            files,
+            truths,
+            images: Mutex::new(images),
             jit_left_out: Mutex::default(),
         };
         Ok((live, maps, notes))
@@ -207,14 +233,8 @@ impl Live {
 
     /// The facts that labels are made from.
     pub(crate) fn facts(&self, maps: &Maps, deep: bool) -> Facts {
-        // Objects in memory, such as those of a JIT compiler, are not listed as images. Labels are
-        // made from the executable ones.
-        let is_wanted = |index| {
-            let row = maps.get(index).filter(|row| row.kind() == Kind::File);
-            row.is_some_and(|row| row.perms.execute())
-        };
         let budget = &self.budget();
-        let images = self.images(maps, is_wanted);
+        let images = self.images(maps, |index| is_program(maps, index));
         let (process, images) = (&self.process, images.as_deref());
         let files = self.files(maps);
         let sources = FactSources { process, files, maps, images, budget, deep };
