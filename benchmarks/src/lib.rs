@@ -2,6 +2,7 @@
 //! to run them, and their bias.
 
 pub mod answer;
+pub mod invocation;
 pub mod machine;
 pub mod measure;
 pub mod peers;

@@ -3,23 +3,26 @@
 use benchmarks::machine;
 use benchmarks::report::Section;
 use benchmarks::suite::{
-    Scale, addresses, build, commands, core, lookup, memory, parse, record, snapshot, space,
+    Scale, addresses, build, commands, core, deep, lookup, memory, parse, profiles, record,
+    snapshot, space,
 };
 use benchmarks::target::{Many, repository};
 use std::path::Path;
 use std::process::ExitCode;
 
-const MEASURES: [&str; 10] = [
+const MEASURES: [&str; 12] = [
     "addresses",
     "build",
     "parse",
     "memory",
     "core",
     "record",
+    "deep",
     "snapshot",
     "lookup",
     "space",
     "commands",
+    "profiles",
 ];
 
 fn main() -> ExitCode {
@@ -95,7 +98,10 @@ fn run(scale: Scale, only: Option<&str>) -> Result<Vec<Section>, String> {
     if wanted("record") {
         record::run(scale, programs).into_iter().for_each(&mut keep);
     }
-    if !["snapshot", "lookup", "space", "commands"].into_iter().any(wanted) {
+    if wanted("deep") {
+        keep(deep::run(scale, programs));
+    }
+    if !["snapshot", "lookup", "space", "commands", "profiles"].into_iter().any(wanted) {
         return Ok(sections);
     }
     let many = Many::start(scale.rows(60_000))?;
@@ -109,7 +115,10 @@ fn run(scale: Scale, only: Option<&str>) -> Result<Vec<Section>, String> {
         space::run(scale, &many).into_iter().for_each(&mut keep);
     }
     if wanted("commands") {
-        commands::run(scale, &many, programs).into_iter().for_each(keep);
+        commands::run(scale, &many, programs).into_iter().for_each(&mut keep);
+    }
+    if wanted("profiles") {
+        profiles::run(scale, &many, programs).into_iter().for_each(keep);
     }
     Ok(sections)
 }

@@ -60,6 +60,51 @@ impl Drop for Many {
     }
 }
 
+/// A child with an ordinary number of mappings, which waits until it is dropped.
+pub struct Small(Child);
+
+impl Small {
+    /// Starts a program.
+    ///
+    /// # Errors
+    /// Fails if it is not installed.
+    pub fn start(program: &str, arguments: &[&str]) -> Result<Small, String> {
+        Small::spawn(program, arguments, Stdio::null())
+    }
+
+    /// Starts a program, and waits until it prints `ready`.
+    ///
+    /// # Errors
+    /// Fails if it is not installed, or ends without that line.
+    pub fn ready(program: &str, arguments: &[&str]) -> Result<Small, String> {
+        let mut small = Small::spawn(program, arguments, Stdio::piped())?;
+        let mut said = String::new();
+        let output = small.0.stdout.take().map(BufReader::new);
+        output.map(|mut output| output.read_line(&mut said));
+        if said == "ready\n" { Ok(small) } else { Err(format!("failed: {program} said {said:?}")) }
+    }
+
+    fn spawn(program: &str, arguments: &[&str], output: Stdio) -> Result<Small, String> {
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(output).stderr(Stdio::null());
+        let child = command.spawn().map_err(|error| format!("missing: {program}: {error}"))?;
+        Ok(Small(child))
+    }
+
+    /// Its process ID.
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        // The child may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Builds a C file in `dir` and returns the program's path.
 ///
 /// # Errors

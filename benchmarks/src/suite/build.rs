@@ -2,7 +2,7 @@
 //! a clean build that depends on the row crate alone. Target: no more than with procfs.
 
 use super::Scale;
-use crate::measure::{Contender, race};
+use crate::measure::{Contender, cpu_nanos, race};
 use crate::report::{Section, Target};
 use crate::target::repository;
 use std::collections::BTreeSet;
@@ -158,17 +158,4 @@ fn check(program: &Path) -> Result<(), String> {
         return Err(format!("wrong answer: {rows} rows"));
     }
     Ok(())
-}
-
-/// The CPU time of all ended children and of their descendants, in nanoseconds.
-fn cpu_nanos() -> Result<f64, String> {
-    let stat = fs::read_to_string("/proc/self/stat").map_err(|error| error.to_string())?;
-    // The name before may hold blanks: proc_pid_stat(5) counts `state` as 3, `cutime` as 16.
-    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-    let mut ticks = fields.split_whitespace().skip(13).map_while(|field| field.parse::<f64>().ok());
-    match (ticks.next(), ticks.next()) {
-        // A tick is 10 ms for programs of every architecture in Rust's tier 1.
-        (Some(user), Some(system)) => Ok((user + system) * 1e7),
-        _ => Err("missing: times in /proc/self/stat".to_owned()),
-    }
 }
