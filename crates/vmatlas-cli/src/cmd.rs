@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 mod address;
+pub(crate) mod all;
 pub(crate) mod at;
 mod at_stdin;
 pub(crate) mod blame;

@@ -3,6 +3,7 @@
 //! Every answer of a command is an [`Answer`], which writes itself in each format that it supports.
 
 pub(crate) mod access;
+pub(crate) mod all;
 pub(crate) mod at;
 pub(crate) mod blame;
 pub(crate) mod candidates;

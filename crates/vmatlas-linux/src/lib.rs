@@ -22,6 +22,7 @@
 //!   [`vmatlas_explain::coredump`].
 //! - [`fn@spool`] copies a pipe into a file, [`write_file`] creates one.
 //! - [`postmortem`] reads the stack of a process that has ended.
+//! - [`processes`] reads many processes, and what groups them; the memory of the machine.
 //! - [`access`] determines whether a user may read a process's maps.
 //!
 //! Only [`record`] stops or writes to the target. Only [`record`] and [`ProcessMemory`] read its
@@ -55,6 +56,7 @@ mod new_file;
 mod own_files;
 pub mod postmortem;
 mod process;
+pub mod processes;
 mod query;
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub mod record;

@@ -1,5 +1,6 @@
 //! The table of row fields, which filters, columns, CSV and JSON share.
 
+use crate::identity::Identity;
 use crate::mapping::{Device, Mapping, OwnedMapping, Perms};
 use crate::totals::Sizes as RowSizes;
 use std::borrow::Cow;
@@ -173,14 +174,9 @@ pub trait FieldRow {
         ""
     }
 
-    /// The process ID; `None` if it is not known.
-    fn pid(&self) -> Option<u32> {
+    /// The process that the row is of; `None` if nothing is known of it.
+    fn identity(&self) -> Option<&Identity> {
         None
-    }
-
-    /// The name of the process (proc_pid_comm(5)); empty if it is not known.
-    fn comm(&self) -> &[u8] {
-        b""
     }
 
     /// The origin of the row in one line: the call that mapped it.
@@ -250,9 +246,19 @@ pub const FIELDS: &[Field] = &[
     field("because", Text, Labels, |row| FieldValue::Text(word(row.because()))),
     field("origin", Text, Origins, |row| text(row.origin())),
     field("pid", Number, Process, |row| {
-        row.pid().map_or(FieldValue::Absent, |pid| FieldValue::Number(pid.into()))
+        number(row.identity().and_then(|of| of.pid.map(u64::from)))
     }),
-    field("comm", Text, Process, |row| FieldValue::Text(Cow::Borrowed(row.comm()))),
+    field("comm", Text, Process, |row| of_process(row.identity().map(|of| &of.comm[..]))),
+    field("exe", Text, Process, |row| of_process(row.identity().map(|of| &of.exe[..]))),
+    field("uid", Number, Process, |row| {
+        number(row.identity().and_then(|of| of.uid.map(u64::from)))
+    }),
+    field("cgroup", Text, Process, |row| of_process(row.identity().map(|of| of.cgroup.as_bytes()))),
+    field("container", Text, Process, |row| {
+        of_process(row.identity().map(|of| of.container.as_bytes()))
+    }),
+    field("unit", Text, Process, |row| of_process(row.identity().map(|of| of.unit.as_bytes()))),
+    field("started", Number, Process, |row| number(row.identity().and_then(|of| of.started))),
     size("kernelpagesize", "KernelPageSize"),
     size("mmupagesize", "MMUPageSize"),
     size("rss", "Rss"),
@@ -277,6 +283,7 @@ pub const FIELDS: &[Field] = &[
     sum("hugetlb", |sizes| sizes.hugetlb),
     sum("uss", |sizes| sizes.uss),
     sum("dirty", |sizes| sizes.dirty),
+    sum("thp", |sizes| sizes.thp),
     size("swap", "Swap"),
     size("swappss", "SwapPss"),
     size("locked", "Locked"),
@@ -288,6 +295,14 @@ pub const FIELDS: &[Field] = &[
         value: Compute::Smaps("ProtectionKey"),
     },
 ];
+
+fn number<'r>(number: Option<u64>) -> FieldValue<'r> {
+    number.map_or(FieldValue::Absent, FieldValue::Number)
+}
+
+fn of_process(text: Option<&[u8]>) -> FieldValue<'_> {
+    FieldValue::Text(Cow::Borrowed(text.unwrap_or_default()))
+}
 
 fn word(word: &str) -> Cow<'_, [u8]> {
     Cow::Borrowed(word.as_bytes())

@@ -105,6 +105,11 @@ impl Filter {
         self.0.any(&|field| !matches!(field.needs, FieldNeeds::Row | FieldNeeds::Process))
     }
 
+    /// Whether it is about processes only: all rows of one meet it, or none.
+    pub fn is_about_processes(&self) -> bool {
+        !self.0.any(&|field| field.needs != FieldNeeds::Process) && !self.0.has_covers()
+    }
+
     /// The fields that are to be equal to a whole text, with that text: it holds neither `*` nor `?`.
     pub fn whole_texts(&self) -> Vec<(&'static Field, &str)> {
         let mut found = Vec::new();
@@ -145,6 +150,16 @@ impl Node {
             Node::Not(node) => node.any(condition),
             Node::Number(field, ..) | Node::Text(field, _) => condition(field),
             Node::Covers(_) => false,
+        }
+    }
+
+    /// Whether it asks for an address that rows cover.
+    fn has_covers(&self) -> bool {
+        match self {
+            Node::And(nodes) | Node::Or(nodes) => nodes.iter().any(Node::has_covers),
+            Node::Not(node) => node.has_covers(),
+            Node::Covers(_) => true,
+            Node::Number(..) | Node::Text(..) => false,
         }
     }
 

@@ -189,7 +189,7 @@ struct Shape {
 }
 
 /// The fields that sums are made from.
-pub(crate) const SIZES: [&[u8]; 8] = [
+pub(crate) const SIZES: [&[u8]; 11] = [
     b"Rss",
     b"Pss",
     b"Private_Clean",
@@ -198,6 +198,9 @@ pub(crate) const SIZES: [&[u8]; 8] = [
     b"Swap",
     b"Shared_Hugetlb",
     b"Private_Hugetlb",
+    b"AnonHugePages",
+    b"ShmemPmdMapped",
+    b"FilePmdMapped",
 ];
 
 /// The location of a row's fields.

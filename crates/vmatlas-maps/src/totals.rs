@@ -37,12 +37,15 @@ pub struct Sizes {
     /// Memory in huge pages of hugetlbfs, which the kernel does not count as resident
     /// (`Shared_Hugetlb` and `Private_Hugetlb`).
     pub hugetlb: Option<u64>,
+    /// Resident memory in transparent huge pages that one entry of the page tables maps
+    /// (`AnonHugePages`, `ShmemPmdMapped` and `FilePmdMapped`).
+    pub thp: Option<u64>,
 }
 
 impl Sizes {
     /// The sizes of a row.
     pub fn of(maps: &Maps, index: usize) -> Sizes {
-        let [rss, pss, clean, dirty, shared_dirty, swap, shared_huge, private_huge] =
+        let [rss, pss, clean, dirty, shared_dirty, swap, shared_huge, private_huge, huge @ ..] =
             maps.sizes(index);
         let both = |one: Option<u64>, other: Option<u64>| Some(one?.saturating_add(other?));
         Sizes {
@@ -52,6 +55,7 @@ impl Sizes {
             swap,
             dirty: both(shared_dirty, dirty),
             hugetlb: both(shared_huge, private_huge),
+            thp: huge.into_iter().fold(None, add),
         }
     }
 
@@ -73,6 +77,22 @@ impl Sizes {
             swap: add(self.swap, more.swap),
             dirty: part(self.dirty, more.dirty),
             hugetlb: add(self.hugetlb, more.hugetlb),
+            thp: add(self.thp, more.thp),
+        }
+    }
+
+    /// What is left of these sizes without a part of them.
+    #[must_use]
+    pub fn minus(self, part: Sizes) -> Sizes {
+        let minus = |whole: Option<u64>, part: Option<u64>| Some(whole?.saturating_sub(part?));
+        Sizes {
+            rss: minus(self.rss, part.rss),
+            pss: minus(self.pss, part.pss),
+            uss: minus(self.uss, part.uss),
+            swap: minus(self.swap, part.swap),
+            dirty: minus(self.dirty, part.dirty),
+            hugetlb: minus(self.hugetlb, part.hugetlb),
+            thp: minus(self.thp, part.thp),
         }
     }
 
@@ -84,10 +104,10 @@ impl Sizes {
             let share = u128::from(bytes?) * u128::from(part) / u128::from(whole.max(1));
             Some(u64::try_from(share).unwrap_or(u64::MAX))
         };
-        let Sizes { rss, pss, uss, swap, dirty, hugetlb } = self;
-        let [rss, pss, uss] = [rss, pss, uss].map(share);
+        let Sizes { rss, pss, uss, swap, dirty, hugetlb, thp } = self;
+        let [rss, pss, uss, thp] = [rss, pss, uss, thp].map(share);
         let [swap, dirty, hugetlb] = [swap, dirty, hugetlb].map(share);
-        Sizes { rss, pss, uss, swap, dirty, hugetlb }
+        Sizes { rss, pss, uss, swap, dirty, hugetlb, thp }
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::error::Result;
 #[cfg(feature = "recordings")]
 use crate::error::{Error, ErrorKind};
+use crate::identity::identity;
 use crate::needs::Needs;
 use crate::note::Note;
 use crate::recorded::{Made, Origins, Recorded};
@@ -23,7 +24,7 @@ use vmatlas_explain::label::{Facts, Labels, ThreadFacts};
 use vmatlas_linux::files::FileTruth;
 use vmatlas_linux::symbols::SymbolOptions;
 use vmatlas_linux::{Empty, Frozen, Limits, ProcessId, ProcessMemory, gather_core_facts};
-use vmatlas_maps::{AddressRange, Group, KernelVersion, Maps, Totals, WordSize};
+use vmatlas_maps::{AddressRange, Group, Identity, KernelVersion, Maps, Totals, WordSize};
 use vmatlas_object::{Memory, TimedMemory};
 
 /// The options to open a target with.
@@ -228,6 +229,7 @@ pub struct Atlas {
     labels: OnceLock<(Labels, Option<Note>)>,
     sections: OnceLock<Vec<Vec<Section>>>,
     origins: OnceLock<Origins>,
+    identity: OnceLock<Identity>,
 }
 
 impl Atlas {
@@ -250,6 +252,7 @@ impl Atlas {
             labels: OnceLock::new(),
             sections: OnceLock::new(),
             origins: OnceLock::new(),
+            identity: OnceLock::new(),
             open,
         };
         if atlas.open.deep && atlas.open.how.freeze {
@@ -462,6 +465,16 @@ impl Atlas {
             Source::Document(document) => document.comm.as_bytes(),
             Source::Text => b"",
         }
+    }
+
+    /// The process: its names, its user, its control group. Of other sources than a live process
+    /// only the process ID and the name are known.
+    pub fn identity(&self) -> &Identity {
+        self.identity.get_or_init(|| {
+            let live = self.live().and_then(|live| identity(&live.process));
+            let (pid, comm) = (self.pid(), self.comm().to_vec());
+            live.unwrap_or_else(|| Identity { pid, comm, ..Identity::default() })
+        })
     }
 
     /// The page size in bytes, if known.

@@ -17,7 +17,7 @@
 //! | open one target | [`open`], [`Open`] with [`Needs`] |
 //! | read rows | [`Atlas::rows`], [`Row`], [`FIELDS`], [`Filter`] |
 //! | look up addresses | [`Atlas::at`], [`Atlas::at_all`], [`Place`]; by symbol [`Location`], [`Atlas::locate`] |
-//! | sum up | [`Atlas::totals`], [`MapTotals`], [`machine()`] |
+//! | sum up | [`Atlas::totals`], [`MapTotals`]; over processes [`Census`], [`Survey`], [`machine()`] |
 //! | compare | [`diff()`], [`watch()`] |
 //! | find the origins of memory | [`Row::made`], [`Atlas::blame`], [`Atlas::lives`] |
 //! | explain a crash | [`CrashInput`], [`Atlas::crash`], [`Atlas::explain_access`] |
@@ -43,6 +43,7 @@ mod fold;
 mod folded_frames;
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 mod guard;
+mod identity;
 mod image_rows;
 mod images;
 #[cfg(feature = "recordings")]
@@ -64,6 +65,7 @@ mod sections;
 mod source;
 #[cfg(feature = "recordings")]
 mod stacks;
+mod survey;
 mod totals;
 #[cfg(all(feature = "scenarios", target_pointer_width = "64"))]
 mod verify;
@@ -104,15 +106,21 @@ pub use sections::Section;
 pub use source::document::facts::SCHEMA_VERSION;
 pub use source::kind::SourceKind;
 pub use source::open::{CrashText, Target};
+pub use source::several::set_words;
 pub use source::slot::Slot;
 #[cfg(feature = "recordings")]
 pub use stacks::requester_frames;
+pub use survey::{
+    Census, Closing, Counts, Depth, GroupBy, GroupClosing, Partial, Refused, Survey, SurveyGroup,
+    SurveyOptions,
+};
 pub use totals::{By, GroupTotals, MapTotals};
 #[cfg(all(feature = "scenarios", target_pointer_width = "64"))]
 pub use verify::{Outcome, Status, Verifier, VerifyReport};
 pub use watch::{Reading, SumGrowth, Watch, watch};
 
 pub use vmatlas_explain::{beyond, coredump, crash as crashes, explain, frames, label, tagged};
+pub use vmatlas_linux::processes::{CgroupMemory, MachineMemory, Reach};
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub use vmatlas_linux::record;
 #[cfg(all(feature = "scenarios", target_pointer_width = "64"))]
@@ -124,8 +132,8 @@ pub use vmatlas_linux::{
 };
 pub use vmatlas_maps::{
     AddressRange, Change, Device, FIELDS, Field, FieldKind, FieldNeeds, FieldRow, FieldValue,
-    Filter, FilterError, KernelVersion, Kind, Mapping, Maps, NextWord, Perms, Sizes, SmapsField,
-    SmapsValue, TextFormat, Total, VmFlags, Warning, WordSize, parse_row,
+    Filter, FilterError, Identity, KernelVersion, Kind, Mapping, Maps, NextWord, Perms, Sizes,
+    SmapsField, SmapsValue, TextFormat, Total, VmFlags, Warning, WordSize, parse_row,
 };
 pub use vmatlas_object::Memory;
 #[cfg(feature = "recordings")]

@@ -43,15 +43,20 @@ impl ProcessEntry {
 /// Fails if /proc cannot be read.
 pub fn processes() -> Result<Vec<ProcessEntry>> {
     let proc = Path::new("/proc");
-    let entries = std::fs::read_dir(proc).map_err(|error| Error::file(proc.display(), error))?;
-    let pid = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse().ok();
-    let mut pids: Vec<u32> = entries.flatten().filter_map(pid).collect();
-    pids.sort_unstable();
     let entry = |pid| {
         let process = Process::open(proc, ProcessId { pid, tid: None }).ok()?;
         Some(ProcessEntry { pid, comm: process.comm().unwrap_or_default() })
     };
-    Ok(pids.into_iter().filter_map(entry).collect())
+    Ok(pids(proc)?.into_iter().filter_map(entry).collect())
+}
+
+/// The process IDs below `proc`, in order.
+pub(crate) fn pids(proc: &Path) -> Result<Vec<u32>> {
+    let entries = std::fs::read_dir(proc).map_err(|error| Error::file(proc.display(), error))?;
+    let pid = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+    let mut pids: Vec<u32> = entries.flatten().filter_map(pid).collect();
+    pids.sort_unstable();
+    Ok(pids)
 }
 
 /// Lists the processes below `proc` whose process ID begins with `digits`, with the names by which

@@ -3,7 +3,7 @@
 use crate::row::{FilePath, Row};
 use crate::words::rows as words;
 use std::borrow::Cow;
-use vmatlas_maps::{Device, FieldRow, Mapping, Sizes};
+use vmatlas_maps::{Device, FieldRow, Identity, Mapping, Sizes};
 
 impl FieldRow for Row<'_> {
     fn mapping(&self) -> Mapping<'_> {
@@ -54,12 +54,8 @@ impl FieldRow for Row<'_> {
         Row::label(self).map_or("", |label| &label.because)
     }
 
-    fn pid(&self) -> Option<u32> {
-        self.atlas().pid()
-    }
-
-    fn comm(&self) -> &[u8] {
-        self.atlas().comm()
+    fn identity(&self) -> Option<&Identity> {
+        Some(self.atlas().identity())
     }
 
     fn origin(&self) -> Cow<'_, str> {

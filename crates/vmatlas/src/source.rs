@@ -14,6 +14,7 @@ pub(crate) mod open;
 #[cfg(feature = "recordings")]
 pub(crate) mod recording;
 pub(crate) mod refuse;
+pub(crate) mod several;
 pub(crate) mod slot;
 #[cfg(any(test, not(feature = "record")))]
 mod zstd_frames;

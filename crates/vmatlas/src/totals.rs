@@ -2,6 +2,7 @@
 
 use crate::atlas::Atlas;
 use crate::image_rows::ImageRows;
+use crate::images::Image;
 use crate::row::Row;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -20,6 +21,9 @@ pub enum By {
     Image,
     /// The purpose: the kind if the name explains it, else the group of the label, or `unexplained`.
     Label,
+    /// The build ID of the program or library, and its name; its path if it has no build ID; other
+    /// memory by its kind.
+    BuildId,
     /// The permissions.
     Perms,
 }
@@ -35,6 +39,7 @@ impl By {
             By::File => "file",
             By::Image => "image",
             By::Label => "label",
+            By::BuildId => "build-id",
             By::Perms => "perms",
         }
     }
@@ -188,8 +193,8 @@ fn largest_first(a: &Total, b: &Total) -> std::cmp::Ordering {
 impl MapTotals {
     /// Sums up the rows whose index `taken` accepts. Rows of several processes have no sums.
     pub fn of(atlas: &Atlas, by: By, taken: impl Fn(usize) -> bool) -> MapTotals {
-        let images = matches!(by, By::Image | By::Kind).then(|| ImageRows::of(atlas));
-        let image = |index| images.as_ref()?.first_row_of(index);
+        let keys = Keys::of_rows(atlas, by);
+        let image = |index| keys.images.as_ref()?.first_row_of(index);
         let mut all = Total::default();
         let (mut unexplained, mut writable_code) = (Total::default(), Total::default());
         let mut groups = Groups::default();
@@ -209,25 +214,25 @@ impl MapTotals {
                 add(&mut writable_code, &whole);
             }
             let shares = Shares::of(&row).unwrap_or(Shares { groups: Vec::new(), unexplained: 0 });
-            let part = |size| Part { size, sizes: whole.sizes.share(size, whole.size), ..whole };
-            let rest = part(shares.unexplained);
+            // The parts add up to the row: what rounding leaves over is of the last one.
+            let part = |before: u64, size: u64| {
+                let until = |size| whole.sizes.share(size, whole.size);
+                Part { size, sizes: until(before + size).minus(until(before)), ..whole }
+            };
             let parts = || {
-                shares.groups.iter().map(|&(group, size, confidence)| Part {
-                    group: Some(group),
-                    confidence: Some(confidence),
-                    ..part(size)
+                let mut before = 0;
+                shares.groups.iter().map(move |&(group, size, confidence)| {
+                    let (group, confidence) = (Some(group), Some(confidence));
+                    before += size;
+                    Part { group, confidence, ..part(before - size, size) }
                 })
             };
-            let key = match by {
-                By::Label if !row.mapping.shows_its_purpose() => Cow::Borrowed(UNEXPLAINED),
-                By::Kind | By::Label => Cow::Borrowed(kind.as_bytes()),
-                By::File => path_or(&row, kind),
-                By::Image => match image(row.index()).and_then(|first| atlas.row(first)) {
-                    Some(first) => path_or(&first, kind),
-                    None => Cow::Borrowed(kind.as_bytes()),
-                },
-                By::Perms => Cow::Owned(row.perms.0.to_vec()),
+            let labelled = shares.groups.iter().map(|(_, size, _)| size).sum();
+            let rest = match labelled {
+                0 => Part { size: shares.unexplained, ..whole },
+                labelled => part(labelled, shares.unexplained),
             };
+            let key = keys.of(&row);
             if by == By::Label {
                 parts().for_each(|part| {
                     groups.of(Cow::Borrowed(part.group.unwrap_or(kind).as_bytes())).add(&part);
@@ -263,6 +268,86 @@ impl MapTotals {
         }
         MapTotals { all, by, groups, unexplained, writable_code }
     }
+}
+
+/// The keys of rows.
+struct Keys<'a> {
+    atlas: &'a Atlas,
+    by: By,
+    images: Option<ImageRows>,
+    build_ids: HashMap<usize, Vec<u8>>,
+}
+
+impl<'a> Keys<'a> {
+    fn of_rows(atlas: &'a Atlas, by: By) -> Keys<'a> {
+        let has_images = matches!(by, By::Image | By::Kind | By::BuildId);
+        let images = has_images.then(|| ImageRows::of(atlas));
+        let build_ids = if by == By::BuildId { build_ids(atlas) } else { HashMap::new() };
+        Keys { atlas, by, images, build_ids }
+    }
+
+    /// The key of a row; with labels as keys that of what they do not explain.
+    fn of(&self, row: &Row<'a>) -> Cow<'a, [u8]> {
+        let kind = row.kind().word();
+        let image = || {
+            let first = self.images.as_ref()?.first_row_of(row.index())?;
+            self.atlas.row(first)
+        };
+        match self.by {
+            By::Label if !row.mapping.shows_its_purpose() => Cow::Borrowed(UNEXPLAINED),
+            By::Kind | By::Label => Cow::Borrowed(kind.as_bytes()),
+            By::File => path_or(row, kind),
+            By::Image | By::BuildId => match image() {
+                Some(first) => match self.build_ids.get(&first.index()) {
+                    Some(key) => Cow::Owned(key.clone()),
+                    None => path_or(&first, kind),
+                },
+                None => Cow::Borrowed(kind.as_bytes()),
+            },
+            By::Perms => Cow::Owned(row.perms.0.to_vec()),
+        }
+    }
+}
+
+/// The parts of a row with keys of their own, in bytes; they add up to the row.
+pub(crate) struct RowParts(Vec<(Box<[u8]>, u64)>);
+
+impl RowParts {
+    /// The parts of each row of an atlas.
+    pub(crate) fn all(atlas: &Atlas, by: By) -> Vec<RowParts> {
+        let keys = Keys::of_rows(atlas, by);
+        let parts = |row: Row<'_>| {
+            let whole = (Box::from(&*keys.of(&row)), row.range.size());
+            let Some(shares) = Shares::of(&row).filter(|_| by == By::Label) else {
+                return RowParts(vec![whole]);
+            };
+            let of_groups =
+                shares.groups.iter().map(|(group, size, _)| (group.as_bytes().into(), *size));
+            let rest = (shares.unexplained > 0).then_some((whole.0, shares.unexplained));
+            RowParts(of_groups.chain(rest).collect())
+        };
+        atlas.rows().map(parts).collect()
+    }
+
+    /// The parts in the order of their addresses, or of one label after the other.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], u64)> {
+        self.0.iter().map(|(key, size)| (&**key, *size))
+    }
+
+    /// The one part of a row of which nothing is known.
+    pub(crate) fn unexplained(size: u64) -> RowParts {
+        RowParts(vec![(UNEXPLAINED.into(), size)])
+    }
+}
+
+/// The build ID and the name of each image that has one, by its first row.
+fn build_ids(atlas: &Atlas) -> HashMap<usize, Vec<u8>> {
+    let key = |image: Image<'_>| {
+        let name = image.name();
+        let first = image.rows().next()?.index();
+        Some((first, format!("{} {name}", image.build_id()?).into_bytes()))
+    };
+    atlas.images().filter_map(key).collect()
 }
 
 /// The path of a row's file, or the kind of a row without one.

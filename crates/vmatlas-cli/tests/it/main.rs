@@ -1,4 +1,5 @@
 //! Tests of the command as its users run it.
+mod all;
 mod blame;
 mod completions;
 #[path = "../../../../testdata/copy_program.rs"]

@@ -64,7 +64,7 @@ pub(crate) fn run_with_input(mut command: Command, input: &[u8]) -> Run {
     finished(child.wait_with_output().unwrap())
 }
 
-fn finished(output: Output) -> Run {
+pub(crate) fn finished(output: Output) -> Run {
     Run {
         status: output.status.code().expect("it ends by itself"),
         stdout: output.stdout,

@@ -173,6 +173,11 @@ impl Status {
         self.words(key).next()?.parse().ok()
     }
 
+    /// The effective capabilities.
+    pub(crate) fn effective(&self) -> Capabilities {
+        self.capabilities("CapEff").unwrap_or_default()
+    }
+
     fn capabilities(&self, key: &str) -> Option<Capabilities> {
         u64::from_str_radix(self.words(key).next()?, 16).ok().map(Capabilities)
     }
@@ -195,7 +200,7 @@ impl Status {
             fsuid,
             fsgid,
             groups: groups.map(|gid| view.id(gid)).collect(),
-            effective: self.capabilities("CapEff").unwrap_or_default(),
+            effective: self.effective(),
             user_ns: None,
             landlocked: None,
         }

@@ -192,6 +192,8 @@ pub(super) struct TotalJson {
     file: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     image: Option<String>,
+    #[serde(rename = "build-id", skip_serializing_if = "Option::is_none")]
+    build_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -276,6 +278,7 @@ pub(super) fn json(totals: &MapTotals) -> Vec<TotalJson> {
             kind: keyed(By::Kind),
             file: keyed(By::File),
             image: keyed(By::Image),
+            build_id: keyed(By::BuildId),
             label: keyed(By::Label),
             perms: keyed(By::Perms),
             share: if whole == 0 { 0.0 } else { group.total.size as f64 / whole as f64 },
