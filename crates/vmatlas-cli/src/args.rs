@@ -7,7 +7,7 @@ pub(crate) mod similar;
 pub(crate) mod wrong_use;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vmatlas::recording::Moment;
 use vmatlas::{Filter, KernelVersion, Limits};
@@ -41,6 +41,8 @@ pub(crate) enum Command {
     /// Sum up the memory of all processes, or of some: resident, shared, private, swapped
     #[command(after_help = ALL)]
     All(AllArgs),
+    /// Report which processes map the same memory as a process, and which control group pays for it
+    Shared(SharedArgs),
     /// Show the mapping, file, section, symbol and label at addresses of a target
     At(AtArgs),
     /// Compare two targets: mappings that appeared, vanished, grew, shrank or changed permissions
@@ -131,6 +133,14 @@ pub(crate) struct CommonArgs {
     /// 1G,30s
     #[arg(long, default_value = DEFAULT_BUDGET, value_name = "SIZE,SECONDS", value_parser = limits)]
     pub(crate) budget: Limits,
+}
+
+impl CommonArgs {
+    /// The options of a command about many processes, of which no files are read.
+    pub(crate) fn of_processes(json: bool, color: Color, proc: &Path, quiet: bool) -> CommonArgs {
+        let (proc, budget) = (proc.to_owned(), Limits::default());
+        CommonArgs { json, numbers: false, color, proc, quiet, budget }
+    }
 }
 
 /// The moment and the process of a recording or log.
@@ -385,6 +395,31 @@ pub(crate) struct AllArgs {
     /// Print comma-separated values
     #[arg(long, conflicts_with = "json")]
     pub(crate) csv: bool,
+    /// Color the output
+    #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub(crate) color: Color,
+    /// Read processes below DIR
+    #[arg(long, default_value = DEFAULT_PROC, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) proc: PathBuf,
+    /// Print no warnings
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SharedArgs {
+    /// The processes: PIDs, names, @cgroup:PATH, @unit:NAME, @container:ID
+    #[arg(required = true, value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+    /// Print at most N processes
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) top: usize,
+    /// Print the mappings by which each process shares memory
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) mappings: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
     /// Color the output
     #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub(crate) color: Color,

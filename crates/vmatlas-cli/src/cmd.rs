@@ -16,6 +16,7 @@ pub(crate) mod record;
 #[path = "cmd/no_record.rs"]
 pub(crate) mod record;
 pub(crate) mod save;
+pub(crate) mod shared;
 pub(crate) mod show;
 mod target_words;
 pub(crate) mod verify;

@@ -57,6 +57,7 @@ fn run(cli: &Cli, matches: &ArgMatches) -> Result<ExitCode, Trouble> {
             cmd::show::run(args, matches.subcommand().map_or(matches, |(_, own)| own))
         }
         Some(Command::All(args)) => cmd::all::run(args),
+        Some(Command::Shared(args)) => cmd::shared::run(args),
         Some(Command::At(args)) => cmd::at::run(args),
         Some(Command::Diff(args)) => cmd::diff::run(args),
         Some(Command::Access(args)) => cmd::access::run(args),

@@ -23,6 +23,7 @@
 //! - [`fn@spool`] copies a pipe into a file, [`write_file`] creates one.
 //! - [`postmortem`] reads the stack of a process that has ended.
 //! - [`processes`] reads many processes, and what groups them; the memory of the machine.
+//! - [`frames`] reads which page frames processes map, and who pays for them.
 //! - [`access`] determines whether a user may read a process's maps.
 //!
 //! Only [`record`] stops or writes to the target. Only [`record`] and [`ProcessMemory`] read its
@@ -42,6 +43,7 @@ mod facts;
 mod file_server;
 mod file_systems;
 pub mod files;
+pub mod frames;
 mod freeze;
 #[cfg(fuzzing)]
 #[doc(hidden)]

@@ -62,6 +62,7 @@ mod request;
 mod row;
 mod row_fields;
 mod sections;
+mod shared;
 mod source;
 #[cfg(feature = "recordings")]
 mod stacks;
@@ -103,6 +104,7 @@ pub use recorded::{Ending, Made, Recorded};
 pub use request::Request;
 pub use row::{FilePath, Row};
 pub use sections::Section;
+pub use shared::{PagePayer, Shared, SharedRow, Sharer, SharingRows, shared};
 pub use source::document::facts::SCHEMA_VERSION;
 pub use source::kind::SourceKind;
 pub use source::open::{CrashText, Target};
@@ -120,6 +122,7 @@ pub use verify::{Outcome, Status, Verifier, VerifyReport};
 pub use watch::{Reading, SumGrowth, Watch, watch};
 
 pub use vmatlas_explain::{beyond, coredump, crash as crashes, explain, frames, label, tagged};
+pub use vmatlas_linux::frames::FrameKind;
 pub use vmatlas_linux::processes::{CgroupMemory, MachineMemory, Reach};
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub use vmatlas_linux::record;

@@ -60,7 +60,7 @@ pub(crate) fn run(args: &AllArgs) -> Result<bool, Trouble> {
     if !args.quiet {
         answer.notes().iter().for_each(|text| notes::note(text));
     }
-    let common = common(args);
+    let common = CommonArgs::of_processes(args.json, args.color, &args.proc, args.quiet);
     output::print(&answer, Format::with_csv(&common, args.csv), &common)?;
     let is_empty = survey.groups.is_empty();
     if is_empty && args.filter.is_some() && !args.quiet {
@@ -103,15 +103,4 @@ fn compare(column: AllColumn, a: &SurveyGroup, b: &SurveyGroup) -> Ordering {
         AllColumn::Huge => group.huge(),
     };
     number(b).cmp(&number(a)).then_with(|| a.key.cmp(&b.key))
-}
-
-fn common(args: &AllArgs) -> CommonArgs {
-    CommonArgs {
-        json: args.json,
-        numbers: false,
-        color: args.color,
-        proc: args.proc.clone(),
-        quiet: args.quiet,
-        budget: Limits::default(),
-    }
 }

@@ -37,8 +37,6 @@ struct Region {
 const _: () = assert!(size_of::<Arg>() == 96 && size_of::<Region>() == 24);
 
 /// `PAGE_IS_PRESENT`.
-#[cfg(target_arch = "x86_64")]
-#[cfg(all(feature = "record", target_arch = "x86_64"))]
 const PRESENT: u64 = 1 << 3;
 /// `PAGE_IS_GUARD` (Linux 6.15).
 const GUARD: u64 = 1 << 8;
@@ -52,7 +50,6 @@ const LONGEST_STEP: u64 = 64 << 30;
 const SHORT: Duration = Duration::from_micros(100);
 /// Maximum number of ranges of resident pages: 64 MiB of them. A process can have one for every 16
 /// bytes of its page tables.
-#[cfg(all(feature = "record", target_arch = "x86_64"))]
 const MAX_PRESENT: usize = 4 << 20;
 
 /// A call, which borrows the regions that the kernel writes.
@@ -92,10 +89,20 @@ unsafe impl Ioctl for Call<'_> {
 /// # Errors
 /// `ENOTTY` the kernel is older than 6.7 or the file is not a pagemap; `EFAULT`, `EINVAL` an
 /// invalid range; `ESRCH` the address space is gone; `E2BIG` there are too many.
-#[cfg(target_arch = "x86_64")]
 #[cfg(all(feature = "record", target_arch = "x86_64"))]
 pub(crate) fn present(pagemap: impl AsFd, end: u64) -> Result<Vec<AddressRange>, Errno> {
-    let found = scan(pagemap, AddressRange::new(0, end), PRESENT, MAX_PRESENT, None)?;
+    present_in(pagemap, AddressRange::new(0, end))
+}
+
+/// The ranges with resident pages in a page-aligned range.
+///
+/// # Errors
+/// The same as [`present`].
+pub(crate) fn present_in(
+    pagemap: impl AsFd,
+    range: AddressRange,
+) -> Result<Vec<AddressRange>, Errno> {
+    let found = scan(pagemap, range, PRESENT, MAX_PRESENT, None)?;
     if found.len() < MAX_PRESENT { Ok(found) } else { Err(Errno::TOOBIG) }
 }
 
