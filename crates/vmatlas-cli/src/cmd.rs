@@ -25,12 +25,29 @@ use crate::args::{CommonArgs, DEFAULT_PROC, MomentArgs};
 use crate::output::notes;
 use crate::trouble::Trouble;
 use std::path::Path;
+use vmatlas::words::{shell_target, shell_word};
 use vmatlas::{Atlas, Filter, Open, Replace, words};
 
 /// Prepares the target of a command.
 fn open(target: &str, common: &CommonArgs, moment: &MomentArgs) -> Open {
     let open = Open::new(target).proc(&common.proc).limits(common.budget);
     open.pid(moment.pid).moment(moment.at)
+}
+
+/// The target and the options that select its process and moment, as they are typed in a shell.
+fn typed(target: &str, common: &CommonArgs, moment: &MomentArgs) -> String {
+    let mut line = shell_target(target);
+    for (option, value) in [
+        ("--pid", moment.pid.map(|pid| pid.to_string())),
+        ("--at", moment.at.map(|at| at.to_string())),
+    ] {
+        line.extend(value.map(|value| format!(" {option} {value}")));
+    }
+    if !is_default_proc(common) {
+        let proc = shell_word(common.proc.as_os_str().as_encoded_bytes());
+        line.push_str(&format!(" --proc {proc}"));
+    }
+    line
 }
 
 /// Refuses `--proc` where no target is a process.

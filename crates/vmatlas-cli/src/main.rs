@@ -73,7 +73,9 @@ fn run(cli: &Cli, matches: &ArgMatches) -> Result<ExitCode, Trouble> {
         Some(Command::Man { command }) => {
             let Some(page) = args::man::page(&Cli::command(), command.as_deref())? else {
                 let name = command.as_deref().unwrap_or_default();
-                let help = "`vmatlas man` lists the commands";
+                let help = "`vmatlas man` lists the commands".to_owned();
+                let help = wrong_use::with_similar_command(name)
+                    .map_or(help, |line| format!("did you mean {line}?"));
                 return Err(Trouble::new(format!("there is no command `{name}`; {help}")));
             };
             Ok(std::io::stdout().write_all(&page).map(|()| true)?)

@@ -1,6 +1,7 @@
 //! Moments of a recording or log.
 
 use super::id::EventNumber;
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -19,6 +20,21 @@ pub enum Moment {
 impl Moment {
     /// The word for [`Moment::End`].
     pub const END: &str = "end";
+}
+
+/// As it is parsed.
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Moment::Time(nanoseconds) => {
+                let (seconds, rest) = (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000);
+                let fraction = format!(".{rest:09}");
+                write!(f, "{seconds}{}", fraction.trim_end_matches('0').trim_end_matches('.'))
+            }
+            Moment::Event(number) => write!(f, "#{number}"),
+            Moment::End => f.write_str(Moment::END),
+        }
+    }
 }
 
 impl FromStr for Moment {

@@ -1,6 +1,7 @@
 //! Notes about a target that was read in spite of oddities.
 
 use crate::source::kind::SourceKind;
+use crate::words::shell::shell_target;
 use crate::words::values::{count, printable, size};
 use std::fmt;
 use std::path::PathBuf;
@@ -393,8 +394,12 @@ impl Processes {
 
     /// A clause that lists the processes, with `before` in front of each process ID.
     pub fn list(&self, before: &str) -> String {
+        self.listed(|pid| format!("{before}{pid}"))
+    }
+
+    fn listed(&self, typed: impl Fn(u32) -> String) -> String {
         let shown = |(pid, name): &(u32, Vec<u8>)| {
-            format!("{before}{pid} {}", printable(name)).trim_end().to_owned()
+            format!("{} {}", typed(*pid), printable(name)).trim_end().to_owned()
         };
         let all: Vec<String> = self.all.iter().map(shown).collect();
         let more = if self.more > 0 { format!(" and {} more", self.more) } else { String::new() };
@@ -404,6 +409,6 @@ impl Processes {
 
 impl fmt::Display for Processes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.list(&format!("{}:", self.path)))
+        f.write_str(&self.listed(|pid| shell_target(&format!("{}:{pid}", self.path))))
     }
 }

@@ -7,12 +7,14 @@ pub(crate) mod frames;
 #[cfg(feature = "recordings")]
 pub(crate) mod origins;
 pub(crate) mod rows;
+pub(crate) mod shell;
 pub(crate) mod values;
 
 pub use frames::{brief_function, function, module_name, short_function};
 #[cfg(feature = "recordings")]
 pub use origins::{ending, folded_frame, origin, origins, thread};
 pub use rows::{labels, mapping, sections};
+pub use shell::{shell_target, shell_word};
 pub use values::{
     bytes, count, hex, name, printable, rights, seconds, share, size, status, tagged,
 };

@@ -2,6 +2,8 @@
 
 use clap::{Arg, Command};
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
+use vmatlas::words::shell_word;
 
 /// The words of a command line, of which the first names the program.
 pub(crate) struct Words {
@@ -30,6 +32,30 @@ impl Words {
     /// The words that are no options and no values of options.
     pub(crate) fn plain(&self, command: &Command) -> Vec<&str> {
         self.positions(command).map(|at| self.words[at].to_str().unwrap_or_default()).collect()
+    }
+
+    /// The words with another one in the place of the first for which there is one, before `--`.
+    pub(crate) fn replace(&self, with: impl Fn(&str) -> Option<String>) -> Option<Words> {
+        let ours = self.words.iter().enumerate().skip(1).take_while(|(_, word)| *word != "--");
+        let mut changed = ours.filter_map(|(at, word)| Some((at, with(word.to_str()?)?)));
+        let (at, word) = changed.next()?;
+        let mut words = self.words.clone();
+        words[at] = word.into();
+        Some(Words { words })
+    }
+
+    /// The words with the first command among the [`plain`](Words::plain) ones before all others.
+    pub(crate) fn command_first(&self, command: &Command) -> Option<Words> {
+        let at = self.positions(command).find(|&at| self.is_command(at, command))?;
+        let mut words = self.words.clone();
+        words[1..=at].rotate_right(1);
+        Some(Words { words })
+    }
+
+    /// The command line, to be typed in a shell.
+    pub(crate) fn line(&self) -> String {
+        let words = self.words.iter().skip(1).map(|word| shell_word(word.as_bytes()));
+        std::iter::once("vmatlas".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
     }
 
     fn is_command(&self, at: usize, command: &Command) -> bool {

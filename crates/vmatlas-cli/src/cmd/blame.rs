@@ -11,8 +11,10 @@ use crate::output::life::LivesAnswer;
 use crate::output::{self, Answer, Format, notes};
 use crate::trouble::Trouble;
 use std::time::Duration;
-use vmatlas::words::printable;
-use vmatlas::{Atlas, BlameBy, BlameOptions, ErrorKind, FieldNeeds, Filter, Note, write_file};
+use vmatlas::words::{self, printable};
+use vmatlas::{
+    Atlas, Blame, BlameBy, BlameOptions, ErrorKind, FieldNeeds, Filter, Note, write_file,
+};
 
 pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
     let words =
@@ -33,6 +35,13 @@ pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
         Count::Mapped => atlas,
         Count::Resident | Count::Touched => atlas.into_last_look()?,
     };
+    if args.since.is_some() && atlas.recorded().is_some_and(|recorded| recorded.time_ns().is_none())
+    {
+        return Err(Trouble::new(format!(
+            "{}: the log has no times (strace -ttt has), so it takes no --since",
+            printable(name.as_bytes())
+        )));
+    }
     let filter = filter_of(&[&atlas], args.filter.as_ref(), &args.common);
     let nanoseconds = |since: Duration| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
     let mut options = BlameOptions::default();
@@ -65,7 +74,35 @@ pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
     if args.common.json || args.csv || args.folded || args.pprof.is_none() && args.svg.is_none() {
         output::print(answer, Format::with_csv(&args.common, args.csv), &args.common)?;
     }
-    Ok(!nothing_matches(&[&atlas], filter.as_ref(), &args.common))
+    let has_answer = !nothing_matches(&[&atlas], filter.as_ref(), &args.common);
+    Ok(has_answer && !nothing_counted(&blame, name, args))
+}
+
+/// Whether nothing is counted, though a row may match `--where`; then a note says why.
+fn nothing_counted(blame: &Blame<'_>, name: &str, args: &BlameArgs) -> bool {
+    if !blame.pieces().is_empty() {
+        return false;
+    }
+    let what = match args.count {
+        Count::Mapped if args.since.is_some() => "still mapped that was mapped",
+        Count::Mapped => "mapped",
+        Count::Resident => "in memory",
+        Count::Touched => "in memory by a recorded touch",
+    };
+    let matching = if args.filter.is_some() { " that matches --where" } else { "" };
+    let since = match (args.since, blame.recorded().time_ns()) {
+        (Some(since), Some(last)) => format!(
+            " after {} s; the last event of that moment is at {}",
+            since.as_secs_f64(),
+            words::seconds(last)
+        ),
+        _ => String::new(),
+    };
+    if !args.common.quiet {
+        let name = printable(name.as_bytes());
+        notes::note(&format!("{name}: nothing{matching} is {what}{since}"));
+    }
+    true
 }
 
 /// Opens a process of a recording or a log, or the unfinished recording of a live process.
@@ -86,7 +123,7 @@ fn read(words: &TargetWords, args: &BlameArgs) -> Result<Atlas, Trouble> {
     }
     let pid = match open.process() {
         Ok(Some(process)) => process.pid,
-        Err(error) if error.kind() == ErrorKind::Ambiguous => return Err(error.into()),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
         _ => {
             let error = std::fs::metadata(name).err();
             let why = error.map_or("not a file".to_owned(), |error| error.to_string());

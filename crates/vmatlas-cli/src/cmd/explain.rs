@@ -9,7 +9,7 @@ use crate::output::{self, Format, notes};
 use crate::trouble::Trouble;
 use vmatlas::crashes::Unread;
 use vmatlas::explain::Cause;
-use vmatlas::words::{count, printable};
+use vmatlas::words::{count, printable, shell_target};
 use vmatlas::{Case, CrashInput, ErrorKind, Needs};
 
 /// Returns `false` if nothing crashed or no cause was found.
@@ -93,7 +93,8 @@ fn no_crash(sign: Option<Unread>, pid: Option<u32>, others: &[u32]) -> String {
 fn help(error: vmatlas::Error, input: &str) -> Trouble {
     match error.kind() {
         ErrorKind::Usage if error.pid().is_some() => Trouble::new(format!(
-            "{error}; give an address that is to be explained: vmatlas explain {input} ADDR"
+            "{error}; give an address that is to be explained: vmatlas explain {} ADDR",
+            shell_target(input)
         )),
         _ => error.into(),
     }

@@ -1,9 +1,9 @@
 //! `vmatlas show TARGET`: shows the annotated map.
 
 use super::nothing_matches::nothing_matches;
-use super::{filter_of, open, refuse_proc};
+use super::{filter_of, open, refuse_proc, typed};
 use crate::args::no_target::asks_nothing;
-use crate::args::similar::similar_command;
+use crate::args::wrong_use::with_similar_command;
 use crate::args::{MomentArgs, ShowArgs};
 use crate::output::columns::Column;
 use crate::output::fit::Fit;
@@ -93,6 +93,7 @@ pub(crate) fn run(args: &ShowArgs, matches: &ArgMatches) -> Result<bool, Trouble
         by: args.by.into(),
         summary: args.summary,
         deep: args.memory.deep,
+        typed: typed(name, &args.common, &moment),
         is_default_target: args.target.is_none() && args.moment.pid.is_none(),
         fit: if args.wide { fit.unlimited() } else { fit },
         header: !args.no_header,
@@ -109,12 +110,12 @@ pub(crate) fn run(args: &ShowArgs, matches: &ArgMatches) -> Result<bool, Trouble
 
 /// Suggests a command that is similar to the name of nothing.
 fn meant(error: vmatlas::Error, name: &str) -> Trouble {
-    let command = match error.kind() {
-        ErrorKind::NotFound => similar_command(name),
+    let line = match error.kind() {
+        ErrorKind::NotFound => with_similar_command(name),
         _ => None,
     };
-    match command {
-        Some(command) => Trouble::new(format!("{error}; did you mean vmatlas {command}?")),
+    match line {
+        Some(line) => Trouble::new(format!("{error}; did you mean {line}?")),
         None => error.into(),
     }
 }

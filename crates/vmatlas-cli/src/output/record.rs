@@ -6,7 +6,7 @@ use super::notes::note;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use vmatlas::record::{Audit, Listener, News, Progress, Report, Truth};
-use vmatlas::words::{count, printable, size};
+use vmatlas::words::{count, printable, shell_target, shell_word, size};
 
 /// Shows progress on one line of the terminal, and prints other messages once. `needs_us` means that
 /// the program ends with its recorder.
@@ -75,8 +75,12 @@ pub(crate) fn print_report(report: &Report, output: &Path) {
     if !is_lost(report) {
         // A program that a signal ended has no exit code.
         let by_signal = report.status.is_some_and(|status| status.code().is_none());
-        let explain = if by_signal { format!("vmatlas explain {shown}, ") } else { String::new() };
-        note(&format!("next: {explain}vmatlas blame {shown}"));
+        let typed = match output.to_str() {
+            Some(path) => shell_target(path),
+            None => shell_word(output.as_os_str().as_encoded_bytes()),
+        };
+        let explain = if by_signal { format!("vmatlas explain {typed}, ") } else { String::new() };
+        note(&format!("next: {explain}vmatlas blame {typed}"));
     }
 }
 

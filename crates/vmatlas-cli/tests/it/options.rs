@@ -227,17 +227,104 @@ fn words_that_are_no_targets() {
         refused(&["self", "--color", "alway"]),
         refused(&["at", "self"]),
         refused(&["help", "shwo"]),
+        refused(&["man", "shwo"]),
+        refused(&["man", "x"]),
         refused(&["diff", "self"]),
     ].concat(), @"
     vmatlas: shwo is no command; did you mean vmatlas show self?
     vmatlas: shwo: there is no such file, and no process of that name; did you mean vmatlas show?
     vmatlas: 2 TARGETs are given, and one is shown; vmatlas diff A B compares two, vmatlas at TARGET ADDR shows what lies at an address
-    vmatlas: a command comes first: vmatlas at self 0
-    vmatlas: unexpected argument '--jsn' found; did you mean --json?
-    vmatlas: invalid value 'alway' for '--color <WHEN>' [possible values: auto, always, never]; did you mean always?
+    vmatlas: a command comes first: vmatlas at self --json 0
+    vmatlas: unexpected argument '--jsn' found; did you mean vmatlas --json self?
+    vmatlas: invalid value 'alway' for '--color <WHEN>' [possible values: auto, always, never]; did you mean vmatlas self --color always?
     vmatlas: the following required arguments were not provided: <ADDR>...; see vmatlas at --help
-    vmatlas: unrecognized subcommand 'shwo'; see vmatlas --help
+    vmatlas: shwo is no command; did you mean vmatlas help show?
+    vmatlas: there is no command `shwo`; did you mean vmatlas man show?
+    vmatlas: there is no command `x`; `vmatlas man` lists the commands
     vmatlas: the following required arguments were not provided: <SECOND>; see vmatlas diff --help
+    ");
+}
+
+#[test]
+fn the_whole_command_line_is_suggested() {
+    insta::assert_snapshot!([
+        refused(&["shwo", "self", "--sizes", "--where", "name ~ it's", "--sort", "size"]),
+        refused(&["--sizes", "shwo", "self"]),
+        refused(&["-q", "shwo", "--wide"]),
+        refused(&["a file", "--quiet", "diff", "$HOME", "--where", "size > 1M"]),
+        refused(&["--sort", "at", "self", "at", "0"]),
+        refused(&["--soort", "size", "self", "--wide"]),
+        refused(&["self", "--soort=size", "--colour", "never"]),
+        refused(&["self", "--color=alway", "--by", "kid"]),
+        refused(&["shwo", "self", "--summry"]),
+        refused(&["blame", "--conut", "resident", "a\nb", "--since", "1"]),
+        refused(&["completions", "bsh"]),
+    ].concat(), @r"
+    vmatlas: shwo is no command; did you mean vmatlas show self --sizes --where 'name ~ it'\''s' --sort size?
+    vmatlas: shwo is no command; did you mean vmatlas --sizes show self?
+    vmatlas: shwo: there is no such file, and no process of that name; did you mean vmatlas -q show --wide?
+    vmatlas: a command comes first: vmatlas diff 'a file' --quiet '$HOME' --where 'size > 1M'
+    vmatlas: a command comes first: vmatlas at --sort at self 0
+    vmatlas: unexpected argument '--soort' found; did you mean vmatlas --sort size self --wide?
+    vmatlas: unexpected argument '--soort' found; did you mean vmatlas self --sort=size --color never?
+    vmatlas: invalid value 'alway' for '--color <WHEN>' [possible values: auto, always, never]; did you mean vmatlas self --color=always --by kind?
+    vmatlas: shwo is no command; did you mean vmatlas show self --summary?
+    vmatlas: unexpected argument '--conut' found; did you mean vmatlas blame --count resident $'a\012b' --since 1 --budget 512M,1000s?
+    vmatlas: invalid value 'bsh' for '<SHELL>' [possible values: bash, elvish, fish, powershell, zsh]; did you mean vmatlas completions bash?
+    ");
+}
+
+#[test]
+fn what_to_type_next_is_quoted() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name);
+    std::fs::copy(crate::vmatlas::testdata().join(LOG), file("it's $(a) log")).unwrap();
+    std::fs::copy(crate::vmatlas::testdata().join(LOG), file("-log")).unwrap();
+    let cd = format!("cd '{}'", directory.path().display());
+    let shown = crate::terminal::on_screen(
+        &cd,
+        &["it's $(a) log", "--pid", "18658", "--at", "0.0025", "--summary"],
+        &[("COLUMNS", "400")],
+    );
+    let flat = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    let target = r"'it'\''s $(a) log' --pid 18658 --at 0.0025";
+    assert!(flat.contains(&format!("vmatlas at {target} ADDRESS")), "{shown}");
+    assert!(flat.contains(&format!("vmatlas blame {target}")), "{shown}");
+    let list = vmatlas(&["show", "--summary", file("it's $(a) log").to_str().unwrap()]).stderr;
+    assert!(list.contains(r"/it'\''s $(a) log:18658' child"), "{list}");
+    let shown = crate::terminal::on_screen(&cd, &["--summary", "--", "-log"], &[]);
+    assert!(shown.contains("vmatlas blame ./-log"), "{shown}");
+}
+
+#[test]
+fn what_blame_does_not_find_is_said() {
+    let said = |args: &[&str], status| {
+        let run = vmatlas(&[&["blame"], args].concat());
+        assert_eq!(run.status, status, "{args:?}: {}", run.all());
+        assert!(!run.text().contains("(--"), "{}", run.text());
+        let last = run.stderr.lines().last().unwrap_or_default().to_owned();
+        let quiet = vmatlas(&[&["blame", "-q"], args].concat());
+        assert_eq!((quiet.status, quiet.stderr.is_empty()), (status, status == 1), "{args:?}");
+        last
+    };
+    insta::assert_snapshot!([
+        said(&[LOG, "--since", "99"], 1),
+        said(&[LOG, "--since", "99", "--where", "size > 4K"], 1),
+        said(&[LOG, "--where", "size > 4T"], 1),
+        said(&[&format!("{LOG}:fork")], 2),
+        said(&[&format!("{LOG}@x")], 2),
+        said(&["no-such.vmrec"], 2),
+        said(&["."], 2),
+        said(&["strace"], 2),
+    ].join("\n"), @"
+    vmatlas: strace/child.log: nothing is still mapped that was mapped after 99 s; the last event of that moment is at 0.003 s
+    vmatlas: strace/child.log: nothing that matches --where is still mapped that was mapped after 99 s; the last event of that moment is at 0.003 s
+    vmatlas: strace/child.log: none of the 16 rows matches --where
+    vmatlas: strace/child.log:fork: no process: `fork`; a process of a recording or log is FILE:PID, with a moment FILE:PID@TIME
+    vmatlas: strace/child.log@x: no moment: `x`; a moment is seconds from the start (1.25), `end`, or #N for after event N
+    vmatlas: no-such.vmrec: no recording can be read there: No such file or directory (os error 2)
+    vmatlas: .: no recording can be read there: not a file
+    vmatlas: strace: no recording can be read there: not a file
     ");
 }
 

@@ -505,6 +505,13 @@ fn a_log_without_stacks_and_times_shows_calls_and_threads() {
     assert_eq!(json["target"].get("time_s"), None);
     let text = vmatlas(&["blame", &log, "-q", "--mappings"]).text();
     assert!(!text.contains("0.000 s"), "{text}");
+    let since = vmatlas(&["blame", &log, "-q", "--since", "0"]);
+    assert_eq!(since.status, 2, "{}", since.all());
+    assert!(
+        since.stderr.contains("no times (strace -ttt has), so it takes no --since"),
+        "{}",
+        since.stderr
+    );
     let lines = std::fs::read_to_string(&log).unwrap();
     let number = lines.lines().position(|line| line.contains("MREMAP_FIXED")).unwrap() + 1;
     assert!(text.contains(&format!("mremap #{number} makers (")), "{text}");

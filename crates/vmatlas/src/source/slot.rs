@@ -1,6 +1,7 @@
 //! Targets that are no moment of a recording or log.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::words::{printable, shell_target};
 use std::io;
 use std::path::Path;
 use vmatlas_linux::{Process, ProcessId};
@@ -91,8 +92,11 @@ fn ambiguous(proc: &Path, name: &str, pids: &[u32]) -> Error {
     let process = |&pid: &u32| Process::open(proc, ProcessId { pid, tid: None }).ok();
     let candidates = pids.iter().filter_map(process).map(|process| process.candidate()).collect();
     let message = format!(
-        "{} processes are called {name}; give the PID of one, @newest:{name} or @oldest:{name}",
-        pids.len()
+        "{} processes are called {}; give the PID of one, {} or {}",
+        pids.len(),
+        printable(name.as_bytes()),
+        shell_target(&format!("@newest:{name}")),
+        shell_target(&format!("@oldest:{name}"))
     );
     Error::new(ErrorKind::Ambiguous, message).with_candidates(candidates)
 }

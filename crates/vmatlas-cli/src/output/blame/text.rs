@@ -17,6 +17,9 @@ const INDENT: usize = 12;
 pub(super) fn text(answer: &BlameAnswer<'_>, paint: Paint) -> String {
     let mut text = String::new();
     heading(&mut text, answer, paint);
+    if answer.blame.pieces().is_empty() {
+        return text.trim_end().to_owned() + "\n";
+    }
     ranking(&mut text, answer, paint);
     if answer.mappings {
         text.push('\n');
@@ -39,7 +42,7 @@ fn heading(text: &mut String, answer: &BlameAnswer<'_>, paint: Paint) {
     let bytes: u64 = blame.pieces().iter().map(|piece| piece.range.size()).sum();
     let rows: BTreeSet<usize> = blame.pieces().iter().map(|piece| piece.row).collect();
     let (process, moment) = recorded_title(blame.recorded());
-    let option = if answer.mappings { "" } else { " (--mappings)" };
+    let option = if answer.mappings || rows.is_empty() { "" } else { " (--mappings)" };
     let sums = format!(
         "{}{option}, {} {}",
         count(rows.len() as u64, "mapping"),

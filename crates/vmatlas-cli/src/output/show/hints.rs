@@ -4,7 +4,6 @@ use super::plan::Plan;
 use crate::output::style::Paint;
 use std::fmt::Write as _;
 use vmatlas::label::Confidence;
-use vmatlas::words::printable;
 use vmatlas::{Atlas, SourceKind};
 
 const OF_ITSELF: [(&str, &str); 7] = [
@@ -29,7 +28,7 @@ pub(super) fn write(text: &mut String, atlas: &Atlas, plan: &Plan, paint: Paint)
         }
         return;
     }
-    let target = printable(atlas.name().as_bytes());
+    let target = &plan.typed;
     let mut hints: Vec<String> = Vec::new();
     let is_live = atlas.source() == SourceKind::Live;
     if is_live && !atlas.has_sizes() {

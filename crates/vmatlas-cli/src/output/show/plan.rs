@@ -14,6 +14,7 @@ impl Plan {
             wide: true,
             by: By::Kind,
             summary: false,
+            typed: String::new(),
             is_default_target: false,
             deep: false,
             hints: false,
@@ -39,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) by: By,
     /// Whether the totals are all that is shown.
     pub(crate) summary: bool,
+    /// The target as it is typed in a shell, for suggestions.
+    pub(crate) typed: String,
     /// Whether the target is vmatlas itself, because none was given.
     pub(crate) is_default_target: bool,
     /// Whether labels were read from the target's memory.
