@@ -129,7 +129,7 @@ pub(crate) struct CommonArgs {
     /// Print no warnings
     #[arg(short, long)]
     pub(crate) quiet: bool,
-    /// The memory and the CPU time that reading the files of a target may take, such as 1G, 30s or
+    /// The most memory and CPU time that reading the files of a target may take, such as 1G, 30s or
     /// 1G,30s
     #[arg(long, default_value = DEFAULT_BUDGET, value_name = "SIZE,SECONDS", value_parser = limits)]
     pub(crate) budget: Limits,
@@ -205,7 +205,7 @@ pub(crate) struct BlameArgs {
     #[command(flatten)]
     pub(crate) moment: MomentArgs,
     /// Sum the bytes up by call stack, function, module or thread
-    #[arg(long, value_enum, default_value_t = By::Stack, conflicts_with = "addresses")]
+    #[arg(long, value_enum, default_value_t = By::Stack, conflicts_with_all = ["addresses", "csv", "folded"])]
     pub(crate) by: By,
     /// Count all mapped bytes, resident bytes, or bytes by the thread that touched them first
     #[arg(long, value_enum, default_value_t = Count::Mapped, conflicts_with = "addresses")]
@@ -217,13 +217,13 @@ pub(crate) struct BlameArgs {
     #[arg(long = "where", value_name = "EXPR", conflicts_with = "addresses")]
     pub(crate) filter: Option<Filter>,
     /// Print at most N lines of the ranking
-    #[arg(long, value_name = "N", default_value_t = 20, conflicts_with = "addresses")]
+    #[arg(long, value_name = "N", default_value_t = 20, conflicts_with_all = ["addresses", "json", "csv", "folded"])]
     pub(crate) top: usize,
     /// Print at most N functions of each call stack
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(long, value_name = "N", default_value_t = 8, conflicts_with_all = ["json", "csv", "folded"])]
     pub(crate) frames: usize,
     /// List the mappings, too, each with its origins
-    #[arg(long, conflicts_with = "addresses")]
+    #[arg(long, conflicts_with_all = ["addresses", "csv", "folded"])]
     pub(crate) mappings: bool,
     /// Ask debuginfod servers for debug files (by debuginfod-find of elfutils)
     #[arg(long)]
@@ -304,26 +304,28 @@ pub(crate) struct ShowArgs {
     pub(crate) common: CommonArgs,
     #[command(flatten)]
     pub(crate) moment: MomentArgs,
-    /// List the processes of a recording
+    /// List the processes of a recording or log
     #[arg(long, conflicts_with_all = [
         "at", "pid", "raw", "csv", "sizes", "deep", "freeze", "filter", "sort", "reverse", "columns",
-        "no_header", "by", "summary", "wide",
+        "no_header", "by", "summary", "wide", "kernel", "word_size",
     ])]
     pub(crate) processes: bool,
     /// Print only the kernel's text: maps, or smaps with --sizes or if the target is smaps
     #[arg(long, conflicts_with_all = ["deep", "json", "csv", "columns", "no_header"])]
     pub(crate) raw: bool,
     /// With --raw: print as Linux V does
-    #[arg(long, value_name = "V", requires = "raw")]
+    #[arg(long, value_name = "V", requires = "raw", conflicts_with = "json")]
     pub(crate) kernel: Option<KernelVersion>,
     /// With --raw: print as a kernel of this word size does
-    #[arg(long, value_name = "BITS", requires = "raw")]
+    #[arg(long, value_name = "BITS", requires = "raw", conflicts_with = "json")]
     pub(crate) word_size: Option<Bits>,
     /// Print comma-separated values
     #[arg(long, conflicts_with = "json")]
     pub(crate) csv: bool,
     /// Print a JSON object on a line for each mapping, with the process and the time
-    #[arg(long, group = "documents", conflicts_with_all = ["json", "csv", "raw", "columns", "no_header", "processes"])]
+    #[arg(long, group = "documents", conflicts_with_all = [
+        "json", "csv", "raw", "columns", "no_header", "processes", "summary", "by", "wide",
+    ])]
     pub(crate) ndjson: bool,
     /// Also read sizes (smaps): resident, private and swapped memory. The kernel visits each resident
     /// page (up to 50 ms for 1 GB), and calls of the process that change its mappings wait meanwhile.
@@ -339,7 +341,7 @@ pub(crate) struct ShowArgs {
     #[arg(long, conflicts_with_all = ["raw", "csv", "columns", "no_header", "sort", "reverse", "wide"])]
     pub(crate) summary: bool,
     /// The key of the totals
-    #[arg(long, value_enum, default_value_t = TotalsBy::Kind, conflicts_with_all = ["raw", "csv"])]
+    #[arg(long, value_enum, default_value_t = TotalsBy::Kind, conflicts_with_all = ["raw", "csv", "no_header"])]
     pub(crate) by: TotalsBy,
     /// Show each row on a line of its own, with sections of its file; cut nothing
     #[arg(long, conflicts_with_all = ["raw", "csv", "json"])]

@@ -50,19 +50,18 @@ fn report(trouble: &Trouble) -> ExitCode {
 /// Exits with 0 if the answer is yes and 1 if it is no; after a recording with the program's
 /// status.
 fn run(cli: &Cli, matches: &ArgMatches) -> Result<ExitCode, Trouble> {
+    let own = matches.subcommand().map_or(matches, |(_, own)| own);
     let yes = match &cli.command {
         Some(Command::Record(args)) => return cmd::record::run(args),
         None => cmd::show::run(&cli.show, matches),
-        Some(Command::Show(args)) => {
-            cmd::show::run(args, matches.subcommand().map_or(matches, |(_, own)| own))
-        }
+        Some(Command::Show(args)) => cmd::show::run(args, own),
         Some(Command::All(args)) => cmd::all::run(args),
         Some(Command::Shared(args)) => cmd::shared::run(args),
         Some(Command::At(args)) => cmd::at::run(args),
         Some(Command::Diff(args)) => cmd::diff::run(args),
         Some(Command::Access(args)) => cmd::access::run(args),
         Some(Command::Verify(args)) => cmd::verify::run(args),
-        Some(Command::Blame(args)) => cmd::blame::run(args),
+        Some(Command::Blame(args)) => cmd::blame::run(args, own),
         Some(Command::Save(args)) => cmd::save::run(args),
         Some(Command::Explain(args)) => cmd::explain::run(args),
         Some(Command::RecordGuard { recording }) => {

@@ -161,6 +161,16 @@ impl Open {
 
     /// The path of the target if it is a file that begins as recordings do, and what is selected.
     #[cfg(feature = "recordings")]
+    /// Whether a file is the target, of which a process or a moment is selected.
+    pub(crate) fn selects(&self) -> Result<bool> {
+        Ok(match open::resolve(&self.target, &self.how)? {
+            Place::File(_, selection) | Place::LogParts(selection) => {
+                selection.moment.is_some() || selection.pid.is_some()
+            }
+            Place::Process(..) | Place::Stdin(_) => false,
+        })
+    }
+
     pub(crate) fn recording(&self) -> Result<Option<(PathBuf, vmatlas_recording::Selection)>> {
         Ok(match open::resolve(&self.target, &self.how)? {
             Place::File(path, selection) if open::begins_as_recording(&path) => {

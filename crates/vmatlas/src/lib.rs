@@ -48,6 +48,8 @@ mod image_rows;
 mod images;
 #[cfg(feature = "recordings")]
 mod life;
+#[cfg(feature = "recordings")]
+mod listed;
 mod locate;
 mod machine;
 mod may_read;
@@ -90,6 +92,8 @@ pub use image_rows::ImageRows;
 pub use images::Image;
 #[cfg(feature = "recordings")]
 pub use life::{Life, Lives, syscall};
+#[cfg(feature = "recordings")]
+pub use listed::ListedProcess;
 pub use locate::{FoundSymbol, Location, LocationError, SymbolName};
 pub use machine::{Machine, ProcessEntry, Sum, machine, named_processes, processes};
 pub use may_read::may_read;

@@ -2,12 +2,12 @@
 
 use crate::atlas::{Atlas, Open};
 use crate::error::{Error, ErrorKind, Result};
+use crate::listed::ListedProcess;
 use crate::note::Note;
 use crate::recorded::{Recorded, RecordedIn};
 use crate::request::Request;
 use crate::source::open::of_recorded;
 use crate::source::recording::{at, comm, opened};
-use crate::source::refuse::refusal;
 use crate::stacks::Opened;
 use std::fs::File;
 use std::path::Path;
@@ -18,15 +18,15 @@ use vmatlas_linux::{
 use vmatlas_maps::{Kind, Maps};
 use vmatlas_recording::{Course, Moment, Process, Selection};
 
-/// A recording as a whole.
+/// A recording or a log of strace as a whole.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Overview {
-    /// The processes in the order in which they began, with their last names.
-    pub processes: Vec<(Process, Vec<u8>)>,
-    /// The course of the recording.
-    pub course: Course,
-    /// The backend that recorded it: `ptrace` or `perf`.
+    /// The processes in the order in which they began.
+    pub processes: Vec<ListedProcess>,
+    /// The course of a recording.
+    pub course: Option<Course>,
+    /// What recorded it: `ptrace`, `perf` or `strace`.
     pub backend: String,
 }
 
@@ -42,16 +42,16 @@ impl Overview {
         Ok(Overview::from(opened(&path.to_string_lossy(), file)?))
     }
 
-    /// Reads the recording that is a target.
+    /// Reads the recording or log that is a target.
     ///
     /// # Errors
-    /// Same as [`Open::open`]; and [`ErrorKind::Lacks`] if the target is no recording.
+    /// Same as [`Open::open`]; and [`ErrorKind::Lacks`] if the target is neither.
     pub fn of(open: Open) -> Result<Overview> {
-        if let Some((path, selection)) = open.recording()? {
-            if selection.moment.is_some() || selection.pid.is_some() {
-                let why = "all processes are listed; leave out the moment and the process";
-                return Err(Error::new(ErrorKind::Usage, format!("{}: {why}", open.target())));
-            }
+        if open.selects()? {
+            let why = "all processes are listed; leave out the moment and the process";
+            return Err(Error::new(ErrorKind::Usage, format!("{}: {why}", open.target())));
+        }
+        if let Some((path, _)) = open.recording()? {
             return Overview::read(path);
         }
         let atlas = open.open()?;
@@ -60,9 +60,8 @@ impl Overview {
             (_, Recorded { recorded_in: RecordedIn::Recording { recording, .. }, .. }) => {
                 Ok(Overview::from(*recording))
             }
-            (name, recorded) => {
-                let why = recorded.kind().lacks(Request::Processes).unwrap_or_default();
-                Err(refusal(&name, Request::Processes, why))
+            (_, Recorded { recorded_in: RecordedIn::Log { processes, .. }, .. }) => {
+                Ok(Overview { processes, course: None, backend: "strace".to_owned() })
             }
         }
     }
@@ -73,11 +72,12 @@ impl From<Opened> for Overview {
         let processes = recording.processes().to_vec();
         let course = recording.course();
         let named = processes.into_iter().map(|process| {
-            let name = comm(&recording, &process);
-            (process, name)
+            let comm = comm(&recording, &process);
+            let Process { pid, began_ns, last, status, .. } = process;
+            ListedProcess { pid: Some(pid), comm, began_ns: Some(began_ns), last, status }
         });
         let processes = named.collect();
-        Overview { processes, course, backend: recording.meta().backend.clone() }
+        Overview { processes, course: Some(course), backend: recording.meta().backend.clone() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A process of a recording or a strace log at a moment.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::listed::ListedProcess;
 use crate::note::Note;
 use crate::source::file_now::FileNow;
 use crate::source::kind::SourceKind;
@@ -66,6 +67,8 @@ pub(crate) enum RecordedIn {
         began: EventNumber,
     },
     Log {
+        /// All processes of the log.
+        processes: Vec<ListedProcess>,
         space: Box<RecordedSpace>,
         makers: Makers,
     },

@@ -46,12 +46,12 @@ impl SourceKind {
             (Request::Processes, Live) => "a running process is one process",
             (Request::Processes, Text) => "a text of rows is of one process",
             (Request::Processes, Core) => "a core dump is of one process",
-            (Request::Processes, Log) => "only a recording lists its processes",
             (Request::Moment | Request::Process, Log | Recording)
-            | (Request::Processes, Recording)
+            | (Request::Processes, Log | Recording)
             | (Request::Freeze, Live) => return None,
             (Request::Freeze, _) => "only a running process has threads that can be stopped",
             (Request::Memory, Text) => "a text of rows holds no memory",
+            // Of a recording or log, whole symbol tables of the files are read for labels.
             (Request::Memory, _) => return None,
             (Request::Symbols, Text) => "a text of rows does not hold the files",
             (Request::Symbols, Log) => "a log of strace does not identify the files",

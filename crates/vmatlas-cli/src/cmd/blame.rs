@@ -10,13 +10,16 @@ use crate::output::blame::{Folded, pprof, profile};
 use crate::output::life::LivesAnswer;
 use crate::output::{self, Answer, Format, notes};
 use crate::trouble::Trouble;
+use clap::ArgMatches;
+use clap::parser::ValueSource;
 use std::time::Duration;
 use vmatlas::words::{self, printable};
 use vmatlas::{
-    Atlas, Blame, BlameBy, BlameOptions, ErrorKind, FieldNeeds, Filter, Note, write_file,
+    Atlas, Blame, BlameBy, BlameOptions, ErrorKind, FieldNeeds, Filter, Note, Request, write_file,
 };
 
-pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
+pub(crate) fn run(args: &BlameArgs, matches: &ArgMatches) -> Result<bool, Trouble> {
+    refuse_without_effect(args, matches)?;
     let words =
         TargetWords::new(args.recording.as_deref(), &args.addresses, &args.moment, &args.common)?;
     let name = &words.target;
@@ -35,6 +38,12 @@ pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
         Count::Mapped => atlas,
         Count::Resident | Count::Touched => atlas.into_last_look()?,
     };
+    if args.debuginfod
+        && let Some(why) = atlas.source().lacks(Request::Symbols)
+    {
+        let name = printable(name.as_bytes());
+        return Err(Trouble::new(format!("{name}: {why}, so it takes no --debuginfod")));
+    }
     if args.since.is_some() && atlas.recorded().is_some_and(|recorded| recorded.time_ns().is_none())
     {
         return Err(Trouble::new(format!(
@@ -103,6 +112,22 @@ fn nothing_counted(blame: &Blame<'_>, name: &str, args: &BlameArgs) -> bool {
         notes::note(&format!("{name}: nothing{matching} is {what}{since}"));
     }
     true
+}
+
+/// Refuses options about files that are not written, and about text that is not printed.
+fn refuse_without_effect(args: &BlameArgs, matches: &ArgMatches) -> Result<(), Trouble> {
+    let writes = args.pprof.is_some() || args.svg.is_some();
+    if args.force && !writes {
+        return Err(Trouble::new("--force is about the file of --pprof or --svg"));
+    }
+    let given = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    let of_text = ["top", "frames", "mappings", "by"].into_iter().find(given);
+    match of_text.filter(|_| writes && !args.common.json && !args.csv && !args.folded) {
+        Some(option) => Err(Trouble::new(format!(
+            "--{option} is about text, and --pprof and --svg alone print none"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Opens a process of a recording or a log, or the unfinished recording of a live process.

@@ -1,4 +1,4 @@
-//! The processes of a recording.
+//! The processes of a recording or a log.
 
 use super::Answer;
 use super::json::formatter::Addresses;
@@ -6,9 +6,9 @@ use super::json::{self, Schema};
 use super::style::Paint;
 use serde::Serialize;
 use std::io::{self, Write};
-use vmatlas::Overview;
 use vmatlas::recording::EventNumber;
 use vmatlas::words::{self, printable};
+use vmatlas::{ListedProcess, Overview};
 
 /// The answer of `show RECORDING --processes`.
 pub(crate) struct Processes<'a>(pub(crate) &'a Overview);
@@ -18,20 +18,25 @@ pub(crate) struct Processes<'a>(pub(crate) &'a Overview);
 pub(crate) struct ProcessesJson {
     schema: Schema,
     processes: Vec<ProcessJson>,
-    events: u64,
-    lost: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost: Option<u64>,
     /// How often the model of the kernel was corrected from the kernel's rows.
-    corrected: u64,
-    /// What recorded it: `ptrace` or `perf`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    corrected: Option<u64>,
+    /// What recorded it: `ptrace`, `perf` or `strace`.
     backend: String,
 }
 
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct ProcessJson {
-    pid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
     comm: String,
-    began_s: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    began_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_event: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,18 +48,18 @@ impl Answer for Processes<'_> {
         let overview = self.0;
         let mut text =
             format!("{:>8} {:<15} {:>10} {:>10} status\n", "pid", "name", "began", "ended");
-        for (process, comm) in &overview.processes {
-            let began = words::seconds(process.began_ns);
+        for process in &overview.processes {
+            let pid = process.pid.map_or("?".to_owned(), |pid| pid.to_string());
+            let began = process.began_ns.map_or("?".to_owned(), words::seconds);
             let last = process.last.map_or("no".to_owned(), |last| format!("#{last}"));
             let ended = if process.last.is_some() { "unknown" } else { "" };
             let status = process.status.map_or(ended.to_owned(), words::status);
             text.push_str(&format!(
-                "{:>8} {:<15} {began:>10} {last:>10} {status}\n",
-                process.pid,
-                printable(comm)
+                "{pid:>8} {:<15} {began:>10} {last:>10} {status}\n",
+                printable(&process.comm)
             ));
         }
-        let course = overview.course;
+        let Some(course) = overview.course else { return text };
         text.push_str(&format!(
             "{} by {}; corrected from the kernel's rows {}; {} lost\n",
             words::count(course.events, "event"),
@@ -66,25 +71,24 @@ impl Answer for Processes<'_> {
     }
 
     fn json(&self, out: &mut dyn Write, addresses: Addresses) -> io::Result<()> {
-        let process = |(process, comm): &(vmatlas::recording::Process, Vec<u8>)| ProcessJson {
+        let process = |process: &ListedProcess| ProcessJson {
             pid: process.pid,
-            comm: String::from_utf8_lossy(comm).into_owned(),
-            began_s: process.began_ns as f64 / 1e9,
+            comm: String::from_utf8_lossy(&process.comm).into_owned(),
+            began_s: process.began_ns.map(|began| began as f64 / 1e9),
             last_event: process.last.map(EventNumber::get),
             status: process.status,
         };
         let course = self.0.course;
         let processes = self.0.processes.iter().map(process).collect();
-        let (events, lost) = (course.events, course.lost);
         json::write(
             out,
             addresses,
             &ProcessesJson {
                 schema: Schema,
                 processes,
-                events,
-                lost,
-                corrected: course.observations,
+                events: course.map(|course| course.events),
+                lost: course.map(|course| course.lost),
+                corrected: course.map(|course| course.observations),
                 backend: self.0.backend.clone(),
             },
         )

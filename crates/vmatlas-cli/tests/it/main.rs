@@ -8,6 +8,7 @@ mod core;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod created_files;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+mod effects;
 mod explain;
 
 mod csv;

@@ -14,7 +14,8 @@ fn refused(args: &[&str]) -> String {
     let lines = run.stderr.lines().count();
     assert_eq!((run.status, lines), (2, 1), "{args:?}: {}", run.stderr);
     // With --json, the error is a document too.
-    assert_eq!(run.stdout.is_empty(), !args.contains(&"--json"), "{args:?}: {}", run.text());
+    let asks_for_json = args.contains(&"--json") || args.contains(&"--ndjson");
+    assert_eq!(run.stdout.is_empty(), !asks_for_json, "{args:?}: {}", run.text());
     run.stderr
 }
 
@@ -88,7 +89,6 @@ fn what_a_target_does_not_have_is_refused() {
     text(&[core, "--pid", "1"], "a core dump is of one process, which is another");
     text(&[core, "--sizes"], "a core dump has no sizes of smaps");
     text(&[LOG, "--sizes"], "a log of strace has no sizes of smaps");
-    text(&[LOG, "--processes"], "only a recording lists its processes");
     text(&[LOG, "--freeze"], "only a running process");
     text(&["explain", "crashes/glibc.log", "--at", "1"], "a log of a crash has no moments");
 }
@@ -128,6 +128,49 @@ fn what_has_no_effect_is_refused() {
         says(&args.concat(), "standard output is no file; write ./-");
     }
     says(&["blame", LOG, "--proc", "/"], "blame reads recordings, for which --proc has no meaning");
+}
+
+#[test]
+fn options_about_what_is_not_printed_are_refused() {
+    let says = |args: &[&str], why: &str| {
+        let said = refused(args);
+        assert!(said.contains(why), "{args:?}: {said}");
+    };
+    let conflicts: [&[&str]; 8] = [
+        &[ZOO, "--no-header", "--by", "perms"],
+        &[ZOO, "--ndjson", "--summary"],
+        &[ZOO, "--ndjson", "--by", "file"],
+        &[ZOO, "--json", "--kernel", "6.1"],
+        &[LOG, "--processes", "--kernel", "6.1"],
+        &["blame", LOG, "--csv", "--by", "thread"],
+        &["blame", LOG, "--folded", "--mappings"],
+        &["blame", LOG, "--json", "--top", "3"],
+    ];
+    conflicts.iter().for_each(|args| says(args, "cannot be used with"));
+    says(&["blame", LOG, "--force"], "--force is about the file of --pprof or --svg");
+    says(&["blame", LOG, "--svg", "/dev/null", "--top", "3"], "--top is about text");
+    says(
+        &["blame", LOG, "--debuginfod"],
+        "does not identify the files, so it takes no --debuginfod",
+    );
+}
+
+#[test]
+fn a_log_lists_its_processes() {
+    let list = vmatlas(&[LOG, "--processes"]);
+    insta::assert_snapshot!(list.all(), @"
+         pid name                 began      ended status
+       18657 child              0.000 s        #59 unknown
+       18658 child              0.002 s        #48 unknown
+    exit 0
+    ");
+    let json = vmatlas(&[LOG, "--processes", "--json"]).json();
+    assert_eq!((&json["processes"][1]["pid"], &json["backend"]), (&18658.into(), &"strace".into()));
+    for target in [format!("{LOG}@0.001"), format!("{LOG}:18657")] {
+        assert!(refused(&[&target, "--processes"]).contains("all processes are listed"));
+    }
+    let log = std::fs::read(crate::vmatlas::testdata().join(LOG)).unwrap();
+    assert_eq!(vmatlas_with_input(&["-", "--processes"], &log).text(), list.text());
 }
 
 #[test]

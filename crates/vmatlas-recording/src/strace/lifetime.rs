@@ -73,8 +73,8 @@ impl State<'_> {
     }
 
     fn next_order(&mut self) -> u64 {
-        self.appeared += 1;
-        self.appeared
+        self.appeared.push(self.now);
+        self.appeared.len() as u64
     }
 
     /// Adds the child that a call made.

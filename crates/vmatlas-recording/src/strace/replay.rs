@@ -35,6 +35,8 @@ pub struct Process {
     pub space: crate::RecordedSpace,
     /// Facts of the process that the log lacks.
     pub missing: Vec<MissingFact>,
+    /// The time at which the log first mentions it, counted from the first line of the log.
+    pub began: Duration,
     /// Its end, if it had ended.
     pub ended: Option<Ended>,
     order: u64,
@@ -102,7 +104,8 @@ pub(crate) struct State<'a> {
     pub(crate) segments: HashMap<u64, File>,
     pub(crate) attached: HashSet<Tid>,
     pub(crate) executions: u64,
-    pub(crate) appeared: u64,
+    /// The times at which tasks appeared, in their order.
+    pub(crate) appeared: Vec<Duration>,
     timed: bool,
     last: Duration,
     pub(crate) makers: Makers,
@@ -114,7 +117,7 @@ pub(crate) struct State<'a> {
     /// Whether lines are counted across several files.
     over_files: bool,
     /// The time of the last line.
-    now: Duration,
+    pub(crate) now: Duration,
     /// The last line up to the requested moment.
     last_number: u64,
     /// The line of the current entry, and the time of the line before.
@@ -152,7 +155,7 @@ impl<'a> Replay<'a> {
             segments: HashMap::new(),
             attached: HashSet::new(),
             executions: 0,
-            appeared: 0,
+            appeared: Vec::new(),
             timed: false,
             last: Duration::ZERO,
             makers: Makers::default(),
@@ -215,6 +218,10 @@ impl<'a> Replay<'a> {
         let goes_on = state.frozen.is_some();
         let mut processes = state.frozen.take().unwrap_or_else(|| state.snapshot(true));
         processes.sort_by_key(|process| process.order);
+        for process in &mut processes {
+            let place = usize::try_from(process.order).unwrap_or(0).wrapping_sub(1);
+            process.began = state.appeared.get(place).copied().unwrap_or_default();
+        }
         warnings.extend(state.warnings.into_vec());
         if goes_on && !state.over_files {
             // Later lines do not concern this moment.
@@ -444,6 +451,7 @@ pub(crate) fn snapshot_of(task: &Task) -> Process {
         comm: task.comm.clone(),
         space: space.map.clone(),
         missing: space.missing(),
+        began: Duration::ZERO,
         ended: None,
         order: task.order,
         exec: space.id,

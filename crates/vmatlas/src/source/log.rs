@@ -3,6 +3,7 @@
 use super::kind::SourceKind;
 use super::log_parts::log_parts;
 use crate::error::{Error, ErrorKind, Result};
+use crate::listed::ListedProcess;
 use crate::note::{Note, Processes};
 use crate::recorded::{Recorded, RecordedIn};
 use std::collections::HashSet;
@@ -145,11 +146,23 @@ fn replayed(
         files: OnceLock::new(),
         budget: Budget::default(),
         recorded_in: RecordedIn::Log {
+            processes: log.processes.iter().map(|process| listed(process, log.timed)).collect(),
             space: Box::new(process.space.clone()),
             makers: log.makers.clone(),
         },
     };
     Ok((recorded, maps, notes))
+}
+
+fn listed(process: &Process, is_timed: bool) -> ListedProcess {
+    let began_ns = || u64::try_from(process.began.as_nanos()).unwrap_or(u64::MAX);
+    ListedProcess {
+        pid: Some(process.pid).filter(|pid| *pid != 0),
+        comm: process.comm.clone(),
+        began_ns: is_timed.then(began_ns),
+        last: process.ended.map(|ended| EventNumber::new(ended.line)),
+        status: None,
+    }
 }
 
 fn chosen<'a>(name: &str, selection: &Selection, log: &'a Replayed) -> Result<&'a Process> {
