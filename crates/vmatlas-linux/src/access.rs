@@ -27,6 +27,7 @@ mod error;
 mod facts;
 pub(crate) mod gather;
 pub(crate) mod login;
+mod name_service;
 mod ptrace;
 mod rule;
 mod security;

@@ -26,8 +26,8 @@ pub struct Candidate {
     pub pid: u32,
     /// The real user id, if known.
     pub uid: Option<u32>,
-    /// How long it has existed, if known.
-    pub age: Option<Duration>,
+    /// When it started, since 1970, if known and the clock was not set since.
+    pub started: Option<Duration>,
     /// Its arguments, of which it can write any (proc_pid_cmdline(5)), or its command name.
     pub command_line: Vec<u8>,
 }
@@ -99,9 +99,8 @@ impl Process {
             line if line.is_empty() => self.comm().unwrap_or_default(),
             line => line,
         };
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok();
-        let age = self.started().and_then(|started| now?.checked_sub(started));
-        Candidate { pid: self.id().pid, uid: self.uid(), age, command_line }
+        let (pid, uid, started) = (self.id().pid, self.uid(), self.started());
+        Candidate { pid, uid, started, command_line }
     }
 
     fn uid(&self) -> Option<u32> {

@@ -32,7 +32,9 @@ fn uid(user: &str) -> Result<u32, Trouble> {
     }
     let missing = || {
         let user = printable(user.as_bytes());
-        Trouble::new(format!("--as {user}: /etc/passwd has no user of that name; give a number"))
+        Trouble::new(format!(
+            "--as {user}: neither /etc/passwd nor getent(1) has a user of that name; give a number"
+        ))
     };
     user_id(user).map_err(vmatlas::Error::from)?.ok_or_else(missing)
 }

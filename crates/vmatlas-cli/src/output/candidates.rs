@@ -20,22 +20,33 @@ pub(crate) fn lines(candidates: &[Candidate]) -> Vec<String> {
         None => "?".to_owned(),
     };
     let line = |candidate: &Candidate| {
-        let age = candidate.age.map_or_else(|| "?".to_owned(), age);
+        let started = candidate.started.map_or_else(|| "?".to_owned(), utc);
         let command = printable(&candidate.command_line);
-        cut(format!("{:>8} {:<10} {age:>9} {command}", candidate.pid, user(candidate)), width)
+        cut(format!("{:>8} {:<10} {started:<19} {command}", candidate.pid, user(candidate)), width)
     };
-    let mut lines = vec![format!("{:>8} {:<10} {:>9} command line", "pid", "user", "started")];
+    let mut lines =
+        vec![format!("{:>8} {:<10} {:<19} command line", "pid", "user", "started (UTC)")];
     lines.extend((left_out > 0).then(|| format!("{:>8} older ones", format!("{left_out}"))));
     lines.extend(candidates[left_out..].iter().map(line));
     lines
 }
 
-/// When a process started, in the largest unit: `3 min ago`.
-fn age(age: Duration) -> String {
-    let seconds = age.as_secs();
-    let units = [(24 * 3600, "d"), (3600, "h"), (60, "min")];
-    let (size, unit) = units.into_iter().find(|(size, _)| seconds >= *size).unwrap_or((1, "s"));
-    format!("{} {unit} ago", seconds / size)
+/// A time since 1970 as date and time of day in UTC: `2026-12-01 03:25:00`.
+fn utc(since_1970: Duration) -> String {
+    /// Days of 400 years.
+    const ERA: u64 = 146_097;
+    let (days, second) = (since_1970.as_secs() / 86_400, since_1970.as_secs() % 86_400);
+    // Years that begin in March end with the leap day. Day 0 is 0000-03-01.
+    let days = days + 719_468;
+    let (era, day) = (days / ERA, days % ERA);
+    let year = (day - day / 1460 + day / 36_524 - day / (ERA - 1)) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let year = 400 * era + year + u64::from(month >= 10);
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
 }
 
 fn cut(line: String, width: usize) -> String {
@@ -47,14 +58,19 @@ fn cut(line: String, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Duration, age, cut};
+    use super::{Duration, cut, utc};
 
     #[test]
-    fn ages_and_widths() {
-        let shown = |seconds| age(Duration::from_secs(seconds));
-        assert_eq!(shown(0), "0 s ago");
-        assert_eq!(shown(3599), "59 min ago");
-        assert_eq!(shown(90000), "1 d ago");
+    fn dates_and_widths() {
+        for seconds in
+            [0, 86_399, 68_169_600, 951_782_400, 951_868_800, 1_796_095_500, 4_107_542_400, 1 << 36]
+        {
+            let date = std::process::Command::new("date")
+                .args(["-u", "-d", &format!("@{seconds}"), "+%F %T"])
+                .output()
+                .unwrap();
+            assert_eq!(format!("{}\n", utc(Duration::from_secs(seconds))).as_bytes(), date.stdout);
+        }
         assert_eq!(cut("abcdef".to_owned(), 4), "abc…");
         assert_eq!(cut("abcd".to_owned(), 4), "abcd");
     }

@@ -4,10 +4,10 @@ use crate::copy_program::copy_program;
 use crate::vmatlas::{PATIENCE, command, testdata, vmatlas};
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A process that does nothing until it is dropped.
 pub(crate) struct Sleeper(pub(crate) Child);
@@ -322,6 +322,7 @@ fn processes_of_one_name_can_be_told_apart() {
     let start = |argument: &str| {
         started(Command::new(&program).arg0(&own_name).arg("0").arg(argument), &name)
     };
+    let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let (old, new) = (start("0.25"), start("0.125"));
     drop(new);
     let new = start("0.5");
@@ -331,10 +332,19 @@ fn processes_of_one_name_can_be_told_apart() {
     let lines: Vec<&str> = run.stderr.lines().collect();
     let help = format!("2 processes are called {name}; give the PID of one, @newest:{name} or");
     assert!(lines[0].contains(&help), "{}", run.stderr);
-    assert!(lines[1].contains("pid") && lines[1].ends_with("command line"), "{}", run.stderr);
+    assert!(
+        lines[1].contains("started (UTC)") && lines[1].ends_with("command line"),
+        "{}",
+        run.stderr
+    );
     for (line, process, argument) in [(lines[2], &old, " 0 0.2"), (lines[3], &new, " 0 0.5")] {
         assert!(line.trim_start().starts_with(&process.pid()), "{}", run.stderr);
-        assert!(line.contains(" ago "), "{}", run.stderr);
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let started = format!("{} {}", words[2], words[3]);
+        let date = Command::new("date").args(["-u", "+%s", "-d", &started]).output().unwrap();
+        let seconds: u64 = String::from_utf8(date.stdout).unwrap().trim().parse().unwrap();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        assert!((began - 2..=now).contains(&seconds), "{began} {now}: {}", run.stderr);
         assert!(line.contains(argument) || line.ends_with('…'), "{}", run.stderr);
         assert!(line.chars().count() <= 80, "{}", run.stderr);
     }
@@ -378,7 +388,38 @@ fn access_takes_the_name_of_a_user() {
     assert_eq!(decided("root"), decided("0"));
     let unknown = vmatlas(&["access", &sleeper.pid(), "--as", "no such user"]);
     assert_eq!(unknown.status, 2);
-    assert!(unknown.stderr.contains("/etc/passwd has no user of that name"), "{}", unknown.stderr);
+    let why = "neither /etc/passwd nor getent(1) has a user of that name; give a number";
+    assert!(unknown.stderr.contains(why), "{}", unknown.stderr);
+}
+
+#[test]
+fn access_asks_the_name_service_for_users() {
+    let sleeper = Sleeper::start();
+    let owner = std::fs::metadata(format!("/proc/{}", sleeper.pid())).unwrap().uid();
+    let directory = tempfile::tempdir().unwrap();
+    let getent = directory.path().join("getent");
+    let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap());
+    let run = |script: &str, user: &str| {
+        std::fs::write(&getent, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&getent, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let pid = sleeper.pid();
+        let mut command = command(&["access", &pid, "--json", "--as", user]);
+        command.env("PATH", &path).output().unwrap()
+    };
+    let of_network = format!(
+        "case \"$2\" in passwd) printf '%s\\n' 'corp\\ann:*:{owner}:77:Ann:/:/bin/sh';; *) echo 'ann 4 50';; esac"
+    );
+    let decided = |output: std::process::Output| -> serde_json::Value {
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let named = decided(run(&of_network, r"corp\ann"));
+    assert_eq!(named["uid"], decided(run("exit 2", &owner.to_string()))["uid"]);
+    // Another user's entry, an endless answer, one that is no entry.
+    for script in ["echo bob:x:0:0::/:", "yes", "echo ann", "echo ann:x:-1:0::/:"] {
+        let output = run(script, "ann");
+        assert_eq!(output.status.code(), Some(2), "{script}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("getent(1) has"), "{script}");
+    }
 }
 
 #[test]

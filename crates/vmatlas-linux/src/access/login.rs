@@ -3,28 +3,33 @@
 use super::credentials::{Capabilities, Credentials, Id};
 use super::error::{Error, ErrorKind};
 use super::gather::caller;
+use super::name_service;
 use std::fs;
 use std::path::Path;
 
 impl Credentials {
-    /// The credentials of user `uid` after a plain login: the groups of /etc/passwd and /etc/group,
+    /// The credentials of user `uid` after a plain login: the groups of /etc/group and the
+    /// name service,
     /// no capabilities unless it is root, the caller's user namespace, no sandbox. The group of a
     /// user without an entry is unknown.
     ///
     /// # Errors
     /// If /etc/passwd, /etc/group or the caller's own status cannot be read.
     pub fn login(uid: u32) -> Result<Credentials, Error> {
-        let (name, gid) = passwd_entry(&users()?, uid).unzip();
-        let groups = match name {
-            Some(name) => groups_of(&read("/etc/group")?, &name),
-            None => Vec::new(),
-        };
+        let entry = find(&users()?, |entry| entry.uid == uid);
+        let entry = entry.or_else(|| name_service::user(&uid.to_string()));
+        let mut groups = Vec::new();
+        if let Some(Entry { name, .. }) = &entry {
+            groups = groups_of(&read("/etc/group")?, name);
+            let more = name_service::groups(name).into_iter().map(Id::Known);
+            groups.extend(more.filter(|gid| !groups.contains(gid)).collect::<Vec<_>>());
+        }
         let caller = caller(Path::new("/proc"))?;
         Ok(Credentials {
             process: None,
             euid: Id::Known(uid),
             fsuid: Id::Known(uid),
-            fsgid: gid.map_or(Id::Unknown, Id::Known),
+            fsgid: entry.map_or(Id::Unknown, |entry| Id::Known(entry.gid)),
             groups,
             effective: if uid == 0 { caller.bounding } else { Capabilities::default() },
             user_ns: caller.credentials.user_ns,
@@ -33,20 +38,40 @@ impl Credentials {
     }
 }
 
-/// The number of the user with this name in /etc/passwd; `None` if there is none.
+/// The number of the user with this name in /etc/passwd or the name service; `None` if there is
+/// none.
 ///
 /// # Errors
 /// If /etc/passwd cannot be read.
 pub fn user_id(name: &str) -> Result<Option<u32>, Error> {
-    let users = users()?;
-    let mut entries = users.lines().map(|line| line.split(':'));
-    let entry = entries.find_map(|mut fields| (fields.next() == Some(name)).then_some(fields));
-    Ok(entry.and_then(|mut fields| fields.nth(1)?.parse().ok()))
+    let local = find(&users()?, |entry| entry.name == name);
+    Ok(local.or_else(|| name_service::user(name)).map(|entry| entry.uid))
 }
 
 /// The name of a user in /etc/passwd.
 pub fn user_name(uid: u32) -> Option<String> {
-    passwd_entry(&users().ok()?, uid).map(|(name, _)| name)
+    find(&users().ok()?, |entry| entry.uid == uid).map(|entry| entry.name)
+}
+
+/// A user, as in passwd(5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+impl Entry {
+    pub(super) fn parse(line: &str) -> Option<Entry> {
+        let mut fields = line.split(':');
+        let name = fields.next()?.to_owned();
+        let uid = fields.nth(1)?.parse().ok()?;
+        Some(Entry { name, uid, gid: fields.next()?.parse().ok()? })
+    }
+}
+
+fn find(text: &str, is_it: impl Fn(&Entry) -> bool) -> Option<Entry> {
+    text.lines().filter_map(Entry::parse).find(is_it)
 }
 
 fn users() -> Result<String, Error> {
@@ -55,16 +80,6 @@ fn users() -> Result<String, Error> {
 
 fn read(path: &str) -> Result<String, Error> {
     fs::read_to_string(path).map_err(|error| Error::new(ErrorKind::Users, Path::new(path), error))
-}
-
-fn passwd_entry(text: &str, uid: u32) -> Option<(String, u32)> {
-    text.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        let number: u32 = fields.nth(1)?.parse().ok()?;
-        let gid = fields.next()?.parse().ok()?;
-        (number == uid).then(|| (name.to_owned(), gid))
-    })
 }
 
 fn groups_of(text: &str, user: &str) -> Vec<Id> {
@@ -79,7 +94,7 @@ fn groups_of(text: &str, user: &str) -> Vec<Id> {
 /// Reads the texts that this file parses.
 #[cfg(fuzzing)]
 pub(crate) fn read_texts(text: &str) {
-    if let Some((name, _)) = passwd_entry(text, 1000) {
+    if let Some(Entry { name, .. }) = find(text, |entry| entry.uid == 1000) {
         assert!(text.contains(&name));
         assert!(groups_of(text, &name).len() <= text.lines().count());
     }
@@ -95,8 +110,9 @@ mod tests {
 
     #[test]
     fn login_databases() {
-        assert_eq!(passwd_entry(PASSWD, 1000), Some(("ann".to_owned(), 100)));
-        assert_eq!(passwd_entry(PASSWD, 1001), None);
+        let with = |uid| find(PASSWD, |entry| entry.uid == uid);
+        assert_eq!(with(1000), Some(Entry { name: "ann".to_owned(), uid: 1000, gid: 100 }));
+        assert_eq!(with(1001), None);
         assert_eq!(groups_of(GROUP, "ann"), [Id::Known(4), Id::Known(50)]);
     }
 }
