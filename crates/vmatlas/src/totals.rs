@@ -5,9 +5,9 @@ use crate::image_rows::ImageRows;
 use crate::images::Image;
 use crate::row::Row;
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use vmatlas_explain::label::Confidence;
-use vmatlas_maps::{Sizes, Total};
+use vmatlas_maps::{Kind, Sizes, Total};
 
 /// The key by which memory is summed up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -276,6 +276,8 @@ struct Keys<'a> {
     by: By,
     images: Option<ImageRows>,
     build_ids: HashMap<usize, Vec<u8>>,
+    /// The paths of several files.
+    shared: HashSet<Cow<'a, [u8]>>,
 }
 
 impl<'a> Keys<'a> {
@@ -283,7 +285,11 @@ impl<'a> Keys<'a> {
         let has_images = matches!(by, By::Image | By::Kind | By::BuildId);
         let images = has_images.then(|| ImageRows::of(atlas));
         let build_ids = if by == By::BuildId { build_ids(atlas) } else { HashMap::new() };
-        Keys { atlas, by, images, build_ids }
+        let shared = match by {
+            By::File | By::Image | By::BuildId => shared_paths(atlas),
+            _ => HashSet::new(),
+        };
+        Keys { atlas, by, images, build_ids, shared }
     }
 
     /// The key of a row; with labels as keys that of what they do not explain.
@@ -296,11 +302,11 @@ impl<'a> Keys<'a> {
         match self.by {
             By::Label if !row.mapping.shows_its_purpose() => Cow::Borrowed(UNEXPLAINED),
             By::Kind | By::Label => Cow::Borrowed(kind.as_bytes()),
-            By::File => path_or(row, kind),
+            By::File => path_or(row, &self.shared, kind),
             By::Image | By::BuildId => match image() {
                 Some(first) => match self.build_ids.get(&first.index()) {
                     Some(key) => Cow::Owned(key.clone()),
-                    None => path_or(&first, kind),
+                    None => path_or(&first, &self.shared, kind),
                 },
                 None => Cow::Borrowed(kind.as_bytes()),
             },
@@ -350,7 +356,36 @@ fn build_ids(atlas: &Atlas) -> HashMap<usize, Vec<u8>> {
     atlas.images().filter_map(key).collect()
 }
 
-/// The path of a row's file, or the kind of a row without one.
-fn path_or<'a>(row: &Row<'a>, kind: &'static str) -> Cow<'a, [u8]> {
-    row.path().map_or(Cow::Borrowed(kind.as_bytes()), |path| path.into_bytes())
+/// The path of a row's file, with what tells it apart from another file of that path; or the kind of
+/// a row without one.
+fn path_or<'a>(
+    row: &Row<'a>,
+    shared: &HashSet<Cow<'a, [u8]>>,
+    kind: &'static str,
+) -> Cow<'a, [u8]> {
+    let Some(path) = row.path() else { return Cow::Borrowed(kind.as_bytes()) };
+    let path = path.into_bytes();
+    if row.kind() != Kind::File || !shared.contains(&path) {
+        return path;
+    }
+    let deleted = if row.is_deleted() == Some(true) { "deleted, " } else { "" };
+    let (device, inode) = (row.mapping.device, row.mapping.inode);
+    let mut key = path.into_owned();
+    key.extend_from_slice(format!(" ({deleted}device {device}, inode {inode})").as_bytes());
+    Cow::Owned(key)
+}
+
+/// The paths of several files, as when a program was replaced while it runs.
+fn shared_paths(atlas: &Atlas) -> HashSet<Cow<'_, [u8]>> {
+    let mut files = HashMap::new();
+    let mut shared = HashSet::new();
+    for row in atlas.rows().filter(|row| row.kind() == Kind::File) {
+        let Some(path) = row.path() else { continue };
+        let file = (row.mapping.device, row.mapping.inode);
+        let path = path.into_bytes();
+        if *files.entry(path.clone()).or_insert(file) != file {
+            shared.insert(path);
+        }
+    }
+    shared
 }

@@ -1,6 +1,7 @@
 //! The answer of `vmatlas explain`.
 
 use super::Answer;
+use super::fit::Fit;
 use super::json::formatter::Addresses;
 use super::json::{self, Hex, Schema, WarningJson};
 use super::origin::FrameJson;
@@ -14,7 +15,7 @@ use vmatlas::explain::{Around, around};
 use vmatlas::words::{function, module_name, printable, size};
 use vmatlas::{Case, Note, SymbolFrame};
 
-/// The width of the paragraph in characters.
+/// The most columns of the paragraph.
 const WIDTH: usize = 100;
 /// The most rows to show on each side of the address.
 const ROWS: usize = 2;
@@ -51,11 +52,15 @@ impl Answer for Explain<'_> {
 /// Formats the paragraph, the conclusion, the facts, the map around the address and the stack.
 fn text(case: &Case, top: usize, paint: Paint) -> String {
     let explanation = &case.explanation;
-    let mut text = wrapped(&printable(explanation.paragraph.as_bytes()));
-    text.push('\n');
+    let fit = Fit::of_stdout();
+    let paragraph = printable(explanation.paragraph.as_bytes());
+    let mut text = fit.at_most(WIDTH).whole_lines(&paragraph).join("\n") + "\n\n";
     let mut line = |word: &str, value: &str| {
         let value = printable(value.as_bytes());
-        let _ = writeln!(text, "  {} {value}", paint.dim(&format!("{word:<13}")));
+        for (at, part) in fit.behind(16).whole_lines(&value).into_iter().enumerate() {
+            let word = if at == 0 { word } else { "" };
+            let _ = writeln!(text, "  {} {part}", paint.dim(&format!("{word:<13}")));
+        }
     };
     let cause = explanation.cause.word();
     line("cause", &format!("{cause} ({}: {})", explanation.confidence, explanation.because));
@@ -70,26 +75,6 @@ fn text(case: &Case, top: usize, paint: Paint) -> String {
         map(&mut text, case, address, paint);
     }
     stack(&mut text, case, top, paint);
-    text
-}
-
-/// Wraps a paragraph into lines.
-fn wrapped(paragraph: &str) -> String {
-    let mut text = String::new();
-    let mut width = 0;
-    for word in paragraph.split(' ') {
-        let length = word.chars().count();
-        if width > 0 && width + 1 + length > WIDTH {
-            text.push('\n');
-            width = 0;
-        } else if width > 0 {
-            text.push(' ');
-            width += 1;
-        }
-        text.push_str(word);
-        width += length;
-    }
-    text.push('\n');
     text
 }
 

@@ -1,6 +1,7 @@
 //! Text that fits the width of the terminal.
 
-use std::io::IsTerminal as _;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// The narrowest terminal that lines are made for.
@@ -17,8 +18,16 @@ pub(crate) struct Fit {
 impl Fit {
     /// The width of standard output, if it is a terminal.
     pub(crate) fn of_stdout() -> Fit {
-        let stdout = std::io::stdout();
-        let size = terminal_size::terminal_size_of(&stdout).filter(|_| stdout.is_terminal());
+        Fit::of(&std::io::stdout())
+    }
+
+    /// The width of standard error, if it is a terminal.
+    pub(crate) fn of_stderr() -> Fit {
+        Fit::of(&std::io::stderr())
+    }
+
+    fn of(stream: &(impl AsFd + IsTerminal)) -> Fit {
+        let size = terminal_size::terminal_size_of(stream).filter(|_| stream.is_terminal());
         let width = size.map(|(width, _)| usize::from(width.0).max(NARROWEST));
         Fit { width, ellipsis: if is_utf8() { "…" } else { ".." } }
     }
@@ -81,13 +90,27 @@ impl Fit {
         format!("{}{sign}", first_columns(text.chars(), rest))
     }
 
+    /// Lines of at most `width` columns, also where there is no terminal.
+    pub(crate) fn at_most(self, width: usize) -> Fit {
+        Fit { width: Some(self.width.map_or(width, |own| own.min(width))), ..self }
+    }
+
     /// Breaks a paragraph into lines at its blanks. A longer word has a line of its own, and is cut
     /// in its middle.
     pub(crate) fn lines(self, paragraph: &str) -> Vec<String> {
+        self.broken(paragraph, |word, width| self.middle(word, width))
+    }
+
+    /// Breaks a paragraph into lines at its blanks. A longer word has a line of its own, whole.
+    pub(crate) fn whole_lines(self, paragraph: &str) -> Vec<String> {
+        self.broken(paragraph, |word, _| word.to_owned())
+    }
+
+    fn broken(self, paragraph: &str, fitted: impl Fn(&str, usize) -> String) -> Vec<String> {
         let Some(width) = self.width else { return vec![paragraph.to_owned()] };
         let mut lines: Vec<String> = Vec::new();
         for word in paragraph.split(' ') {
-            let word = self.middle(word, width);
+            let word = fitted(word, width);
             match lines.last_mut() {
                 Some(line) if columns(line) + 1 + columns(&word) <= width => {
                     line.push(' ');

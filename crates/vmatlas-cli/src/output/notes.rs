@@ -1,12 +1,19 @@
 //! Notes and errors in words that refer to the command's options.
 
+use super::fit::Fit;
 use crate::args::CommonArgs;
 use std::io::Write as _;
 use vmatlas::{Atlas, Error, Note, Processes, Request, SourceKind, words};
 
-/// Prints a line to standard error, which may be closed.
+/// What stands before the further lines of a note.
+const INDENT: &str = "  ";
+
+/// Prints a line, on a terminal a paragraph, to standard error, which may be closed.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "vmatlas: {}", words::printable(text.as_bytes()));
+    let text = format!("vmatlas: {}", words::printable(text.as_bytes()));
+    // What is copied from a note, as a path or a command, stays whole.
+    let lines = Fit::of_stderr().behind(INDENT.len()).whole_lines(&text);
+    let _ = writeln!(std::io::stderr(), "{}", lines.join(&format!("\n{INDENT}")));
 }
 
 /// Prints a line below a note.

@@ -111,6 +111,29 @@ fn lines_are_read_back_as_they_were() {
 }
 
 #[test]
+fn the_first_line_has_the_warnings() {
+    let rows =
+        std::fs::read(crate::vmatlas::testdata().join("captures/zoo-x86_64-6.18.maps")).unwrap();
+    let cut = vmatlas_with_input(&["show", "-", "--ndjson", "-q"], &rows[..700]).stdout;
+    let text = String::from_utf8(cut.clone()).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["warnings"][1]["kind"], "cut", "{text}");
+    assert!(lines[1..].iter().all(|line| line.get("warnings").is_none()), "{text}");
+    let again = vmatlas_with_input(&["show", "-", "--ndjson"], &cut);
+    assert!(again.stderr.contains("the text may have been cut here"), "{}", again.stderr);
+    assert!(again.stdout == cut);
+    let whole = vmatlas_with_input(&["show", "-", "--ndjson"], &rows).text();
+    assert!(!whole.contains("warnings"), "{whole}");
+    // A second listing behind one that has warnings.
+    let unended = &rows[..rows.len() - 1];
+    let unended = vmatlas_with_input(&["show", "-", "--ndjson", "-q"], unended).stdout;
+    assert!(unended.starts_with(br#"{"schema":"vmatlas/1","warnings":[{"kind":"cut""#));
+    let two = [unended.as_slice(), whole.as_bytes()].concat();
+    let shown = vmatlas_with_input(&["show", "-q", "-", "--summary"], &two).text();
+    assert!(shown.contains(" of 2 maps, which have no sum"), "{shown}");
+}
+
+#[test]
 fn lines_of_several_maps_have_no_sum() {
     let small = "8048000-804c000 r-xp 00000000 fe:00 7 /a\nffce0000-ffd01000 rw-p 00000000 00:00 0 [stack]\n";
     let rollup = "1000-9000 ---p 00000000 00:00 0 [rollup]\nRss: 4 kB\n";

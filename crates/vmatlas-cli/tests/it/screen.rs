@@ -349,3 +349,50 @@ sys.stdin.read()";
     let text = vmatlas(&["show", "-q", &few.0.id().to_string(), "--summary"]).text();
     assert!(!text.contains("max_map_count"), "{text}");
 }
+
+#[test]
+fn files_of_one_path_are_told_apart() {
+    let rows = "\
+        1000-2000 r-xp 00000000 08:01 11 /usr/lib/liba.so (deleted)\n\
+        2000-3000 r-xp 00000000 08:01 12 /usr/lib/liba.so (deleted)\n\
+        3000-6000 r-xp 00000000 08:02 11 /usr/lib/liba.so\n\
+        6000-7000 r--p 00001000 08:02 11 /usr/lib/liba.so\n\
+        7000-8000 r-xp 00000000 08:01 13 /usr/lib/libb.so\n";
+    for by in ["image", "file"] {
+        // A text does not say for certain that a file is deleted; a document does.
+        let json = vmatlas_with_input(&["-", "--json", "-q"], rows.as_bytes()).text();
+        assert_eq!(json.matches(r#""deleted":null"#).count(), 2, "{json}");
+        let json = json.replace(r#""deleted":null"#, r#""deleted":true"#);
+        let args = ["-", "--summary", "--by", by, "-q"];
+        let text = vmatlas_with_input(&args, json.as_bytes()).text();
+        for line in [
+            "/usr/lib/liba.so (device 08:02, inode 11)",
+            "/usr/lib/liba.so (deleted, device 08:01, inode 11)",
+            "/usr/lib/liba.so (deleted, device 08:01, inode 12)",
+        ] {
+            let starts = text.lines().filter(|shown| shown.starts_with(line)).count();
+            assert_eq!(starts, 1, "{line}: {text}");
+        }
+        assert!(text.contains("/usr/lib/libb.so ") && !text.contains("inode 13"), "{text}");
+    }
+}
+
+#[test]
+fn notes_and_explanations_fit_the_terminal() {
+    let long = "x".repeat(200);
+    for columns in [60, 80] {
+        let first = format!("stty columns {columns} rows 24");
+        let shown = [
+            on_screen(&first, &["show", "strace/child.log", "--summary", "--color", "never"], &[]),
+            on_screen(&first, &["explain", "crashes/glibc.log", "--color", "never"], &[]),
+        ]
+        .concat();
+        let wide = |line: &&str| line.width() > columns && line.trim_start().contains(' ');
+        assert_eq!(shown.lines().find(wide), None, "{shown}");
+        assert!(shown.contains("vmatlas: ") && shown.contains("\n  cause "), "{shown}");
+        assert!(shown.contains("\n                "), "{shown}");
+    }
+    // A name stays whole, so that it can be copied.
+    let (_, shown) = crate::terminal::status_on_terminal(&["show", &format!("./{long}")]);
+    assert!(shown.contains(&long), "{shown}");
+}

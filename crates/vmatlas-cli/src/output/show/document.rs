@@ -99,6 +99,9 @@ struct LineHead {
     /// The moment of a recording or log, in seconds from its start.
     #[serde(skip_serializing_if = "Option::is_none")]
     time_s: Option<f64>,
+    /// What is wrong with the target, on the first line.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<WarningJson>,
 }
 
 impl<'a> Tail<'a> {
@@ -163,17 +166,19 @@ pub(super) fn ndjson(
     shown: &Shown<'_>,
 ) -> io::Result<()> {
     let atlas = shown.atlas;
-    let head = LineHead {
+    let head = |warnings| LineHead {
+        warnings,
         schema: Schema,
         pid: atlas.pid(),
         comm: json::comm(atlas),
         time: atlas.time_ms().map(json::seconds_of_ms),
         time_s: atlas.event_time_ns().map(|time_ns| time_ns as f64 / 1e9),
     };
-    let head = open(addresses, &head)?.into_bytes();
+    let first = open(addresses, &head(json::warnings(atlas).collect()))?.into_bytes();
+    let others = open(addresses, &head(Vec::new()))?.into_bytes();
     pieces::write(out, shown.rows.len(), |place, piece| {
         let Some(row) = shown.row(place) else { return };
-        piece.extend_from_slice(&head);
+        piece.extend_from_slice(if place == 0 { &first } else { &others });
         let brace = piece.len();
         // Only writing to memory could fail, and it cannot.
         drop(MappingJson { row, labels: true, addresses }.append(piece));

@@ -161,6 +161,8 @@ struct Builder {
     notes: Vec<Note>,
     word_size: Option<WordSize>,
     has_schema: bool,
+    /// Whether a warning says that the rows are of several listings.
+    is_listing_warned: bool,
     /// Whether a document with all mappings was read, and no line of NDJSON.
     is_whole: bool,
     /// The processes of the lines.
@@ -253,6 +255,7 @@ impl Builder {
             "rollups" => number().map(|count| WarningKind::Rollups(count.into())),
             _ => None,
         };
+        self.is_listing_warned |= listing.is_some();
         match listing {
             Some(kind) => self.maps.push_warning(line.unwrap_or(0), kind),
             None => self.notes.push(Note::Kept { kind, line, message }),
@@ -281,8 +284,8 @@ impl Builder {
         if let Some(wanted) = self.wanted.filter(|wanted| self.document.pid != Some(*wanted)) {
             return refused(ErrorKind::NoMoment, format!("it has no process {wanted}"));
         }
-        if !self.is_whole {
-            // Lines have no warnings.
+        if !self.is_whole && !self.is_listing_warned {
+            // Lines of several files.
             self.maps.warn_of_several();
         }
         if let Some(word_size) = self.word_size {
