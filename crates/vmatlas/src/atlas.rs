@@ -159,9 +159,8 @@ impl Open {
         matches!(open::resolve(&self.target, &self.how), Ok(Place::File(..) | Place::LogParts(_)))
     }
 
-    /// The path of the target if it is a file that begins as recordings do, and what is selected.
-    #[cfg(feature = "recordings")]
     /// Whether a file is the target, of which a process or a moment is selected.
+    #[cfg(feature = "recordings")]
     pub(crate) fn selects(&self) -> Result<bool> {
         Ok(match open::resolve(&self.target, &self.how)? {
             Place::File(_, selection) | Place::LogParts(selection) => {
@@ -171,6 +170,8 @@ impl Open {
         })
     }
 
+    /// The path of the target if it is a file that begins as recordings do, and what is selected.
+    #[cfg(feature = "recordings")]
     pub(crate) fn recording(&self) -> Result<Option<(PathBuf, vmatlas_recording::Selection)>> {
         Ok(match open::resolve(&self.target, &self.how)? {
             Place::File(path, selection) if open::begins_as_recording(&path) => {

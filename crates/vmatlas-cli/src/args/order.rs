@@ -2,7 +2,6 @@
 
 use clap::{Arg, Command};
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt as _;
 use vmatlas::words::shell_word;
 
 /// The words of a command line, of which the first names the program.
@@ -54,7 +53,7 @@ impl Words {
 
     /// The command line, to be typed in a shell.
     pub(crate) fn line(&self) -> String {
-        let words = self.words.iter().skip(1).map(|word| shell_word(word.as_bytes()));
+        let words = self.words.iter().skip(1).map(|word| shell_word(word.as_encoded_bytes()));
         std::iter::once("vmatlas".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
     }
 

@@ -1,7 +1,7 @@
 //! Text that fits the width of the terminal.
 
-use std::io::IsTerminal;
-use std::os::fd::AsFd;
+use std::io::IsTerminal as _;
+use terminal_size::{Height, Width};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// The narrowest terminal that lines are made for.
@@ -18,16 +18,17 @@ pub(crate) struct Fit {
 impl Fit {
     /// The width of standard output, if it is a terminal.
     pub(crate) fn of_stdout() -> Fit {
-        Fit::of(&std::io::stdout())
+        let stream = std::io::stdout();
+        Fit::of(terminal_size::terminal_size_of(&stream).filter(|_| stream.is_terminal()))
     }
 
     /// The width of standard error, if it is a terminal.
     pub(crate) fn of_stderr() -> Fit {
-        Fit::of(&std::io::stderr())
+        let stream = std::io::stderr();
+        Fit::of(terminal_size::terminal_size_of(&stream).filter(|_| stream.is_terminal()))
     }
 
-    fn of(stream: &(impl AsFd + IsTerminal)) -> Fit {
-        let size = terminal_size::terminal_size_of(stream).filter(|_| stream.is_terminal());
+    fn of(size: Option<(Width, Height)>) -> Fit {
         let width = size.map(|(width, _)| usize::from(width.0).max(NARROWEST));
         Fit { width, ellipsis: if is_utf8() { "…" } else { ".." } }
     }

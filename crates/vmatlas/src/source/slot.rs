@@ -1,7 +1,8 @@
 //! Targets that are no moment of a recording or log.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::words::{printable, shell_target};
+use crate::words::shell::shell_target;
+use crate::words::values::printable;
 use std::io;
 use std::path::Path;
 use vmatlas_linux::{Process, ProcessId};

@@ -1,6 +1,6 @@
 //! Words of a command line that a person copies into a shell.
 
-use super::printable;
+use super::values::printable;
 use std::fmt::Write as _;
 
 /// A word so that a shell passes on just these bytes, on one line of printable characters: bare,
