@@ -298,8 +298,9 @@ pub(crate) enum Count {
 
 #[derive(Args, Debug)]
 pub(crate) struct ShowArgs {
-    /// The target [default: vmatlas itself, on a terminal]
-    pub(crate) target: Option<String>,
+    /// The target [default: vmatlas itself, on a terminal]; several processes are listed
+    #[arg(value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
     #[command(flatten)]

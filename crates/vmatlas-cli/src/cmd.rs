@@ -18,6 +18,8 @@ pub(crate) mod record;
 pub(crate) mod save;
 pub(crate) mod shared;
 pub(crate) mod show;
+mod show_one;
+mod show_several;
 mod target_words;
 pub(crate) mod verify;
 

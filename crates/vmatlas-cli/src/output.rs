@@ -21,6 +21,7 @@ pub(crate) mod overview;
 mod pager;
 mod pieces;
 pub(crate) mod record;
+pub(crate) mod several;
 pub(crate) mod shared;
 pub(crate) mod show;
 pub(crate) mod style;

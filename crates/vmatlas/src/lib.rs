@@ -95,7 +95,7 @@ pub use life::{Life, Lives, syscall};
 #[cfg(feature = "recordings")]
 pub use listed::ListedProcess;
 pub use locate::{FoundSymbol, Location, LocationError, SymbolName};
-pub use machine::{Machine, ProcessEntry, Sum, machine, named_processes, processes};
+pub use machine::{Machine, ProcessEntry, Sum, candidate, machine, named_processes, processes};
 pub use may_read::may_read;
 pub use needs::Needs;
 pub use note::{Note, Processes};
@@ -112,7 +112,7 @@ pub use shared::{PagePayer, Shared, SharedRow, Sharer, SharingRows, shared};
 pub use source::document::facts::SCHEMA_VERSION;
 pub use source::kind::SourceKind;
 pub use source::open::{CrashText, Target};
-pub use source::several::set_words;
+pub use source::several::{names_several, pids_named, set_words};
 pub use source::slot::Slot;
 #[cfg(feature = "recordings")]
 pub use stacks::requester_frames;

@@ -7,7 +7,7 @@ use crate::totals::{By, MapTotals};
 use crate::words;
 use std::collections::BTreeMap;
 use std::path::Path;
-use vmatlas_linux::{NamedProcess, Process, ProcessId};
+use vmatlas_linux::{Candidate, NamedProcess, Process, ProcessId};
 use vmatlas_maps::Total;
 
 /// A process that existed when the processes were listed.
@@ -64,6 +64,13 @@ pub(crate) fn pids(proc: &Path) -> Result<Vec<u32>> {
 /// process nor kernel threads count, and what cannot be read is left out.
 pub fn named_processes(proc: &Path, digits: &str, most: usize) -> Vec<NamedProcess> {
     Process::with_names(proc, digits, most)
+}
+
+/// What tells a process apart from others of its name: its user, its start, its command line. Reads
+/// its arguments. `None` if it is gone.
+pub fn candidate(proc: &Path, pid: u32) -> Option<Candidate> {
+    let process = Process::open(proc, ProcessId { pid, tid: None }).ok()?;
+    Some(process.candidate())
 }
 
 /// The sum of rows with the same key.

@@ -1,9 +1,10 @@
 //! One line for arguments that are refused, with the whole command line to type instead.
 
+use super::Cli;
 use super::order::Words;
 use super::similar::similar_command;
-use clap::Command;
 use clap::error::{ContextKind, ContextValue};
+use clap::{Command, CommandFactory as _};
 use std::ffi::OsString;
 use vmatlas::Open;
 
@@ -15,11 +16,23 @@ pub(crate) fn line(words: &Words, command: &Command, error: &clap::Error) -> Str
     let Some((why, mended)) = mend(words, command, error) else {
         return without_suggestion(words, command, error);
     };
-    let mended = mend_all(mended, command);
+    answer(&why, &mend_all(mended, command))
+}
+
+fn answer(why: &str, mended: &Words) -> String {
     if why.starts_with(COMES_FIRST) {
         return format!("{why}: {}", mended.line());
     }
     format!("{why}; did you mean {}?", mended.line())
+}
+
+/// The line for several TARGETs of which one names nothing, if one is similar to a command or is
+/// one: clap takes them all.
+pub(crate) fn line_for_targets() -> Option<String> {
+    let command = Cli::command();
+    let words = Words::new(std::env::args_os().collect::<Vec<OsString>>());
+    let (why, mended) = mend_command(&words, &command)?;
+    Some(answer(&why, &mend_all(mended, &command)))
 }
 
 const COMES_FIRST: &str = "a command comes first";
@@ -28,10 +41,13 @@ const COMES_FIRST: &str = "a command comes first";
 fn mend_all(mut words: Words, command: &Command) -> Words {
     for _ in 0..MAX_MENDED {
         let refused = command.clone().try_get_matches_from(words.in_order(command));
-        let Some((_, mended)) = refused.err().and_then(|error| mend(&words, command, &error))
-        else {
-            break;
+        let mended = match refused.err() {
+            Some(error) => mend(&words, command, &error),
+            // It takes any words as TARGETs.
+            None if words.plain(command).len() > 1 => mend_command(&words, command),
+            None => None,
         };
+        let Some((_, mended)) = mended else { break };
         words = mended;
     }
     words
@@ -102,13 +118,6 @@ pub(crate) fn with_similar_command(wrong: &str) -> Option<String> {
 fn without_suggestion(words: &Words, command: &Command, error: &clap::Error) -> String {
     let plain = words.plain(command);
     let used = plain.first().and_then(|name| command.find_subcommand(name));
-    if used.is_none() && plain.len() > 1 {
-        return format!(
-            "{} TARGETs are given, and one is shown; vmatlas diff A B compares two, vmatlas at TARGET \
-             ADDR shows what lies at an address",
-            plain.len()
-        );
-    }
     let used = used.map(Command::get_name).filter(|name| *name != "help");
     let used = used.map(|name| format!(" {name}")).unwrap_or_default();
     format!("{}; see vmatlas{used} --help", sentence(error))

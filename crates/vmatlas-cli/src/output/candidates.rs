@@ -15,14 +15,13 @@ pub(crate) fn lines(candidates: &[Candidate]) -> Vec<String> {
     let width = terminal_size::terminal_size_of(std::io::stderr());
     let width = width.map_or(WIDTH, |(width, _)| usize::from(width.0));
     let left_out = candidates.len().saturating_sub(MAX);
-    let user = |candidate: &Candidate| match candidate.uid {
-        Some(uid) => printable(user_name(uid).unwrap_or_else(|| uid.to_string()).as_bytes()),
-        None => "?".to_owned(),
-    };
     let line = |candidate: &Candidate| {
         let started = candidate.started.map_or_else(|| "?".to_owned(), utc);
         let command = printable(&candidate.command_line);
-        cut(format!("{:>8} {:<10} {started:<19} {command}", candidate.pid, user(candidate)), width)
+        cut(
+            format!("{:>8} {:<10} {started:<19} {command}", candidate.pid, user(candidate.uid)),
+            width,
+        )
     };
     let mut lines =
         vec![format!("{:>8} {:<10} {:<19} command line", "pid", "user", "started (UTC)")];
@@ -31,8 +30,16 @@ pub(crate) fn lines(candidates: &[Candidate]) -> Vec<String> {
     lines
 }
 
+/// The name of a user, or the number.
+pub(crate) fn user(uid: Option<u32>) -> String {
+    match uid {
+        Some(uid) => printable(user_name(uid).unwrap_or_else(|| uid.to_string()).as_bytes()),
+        None => "?".to_owned(),
+    }
+}
+
 /// A time since 1970 as date and time of day in UTC: `2026-12-01 03:25:00`.
-fn utc(since_1970: Duration) -> String {
+pub(crate) fn utc(since_1970: Duration) -> String {
     /// Days of 400 years.
     const ERA: u64 = 146_097;
     let (days, second) = (since_1970.as_secs() / 86_400, since_1970.as_secs() % 86_400);

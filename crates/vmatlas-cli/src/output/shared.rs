@@ -30,10 +30,7 @@ fn others(count: usize, one: &str, many: &str) -> String {
 /// What a kind of frame means for the figures; `None` if nothing.
 fn meaning(kind: FrameKind) -> Option<&'static str> {
     Some(match kind {
-        FrameKind::Folio => {
-            "in folios of several pages, of which the kernel may count mappers as one"
-        }
-        FrameKind::Thp => "in transparent huge pages",
+        FrameKind::Folio => "in large folios, whose pages the kernel may count as mapped together",
         FrameKind::Hugetlb => "in huge pages of hugetlbfs",
         FrameKind::Ksm => "merged by KSM: equal pages, not memory that was shared",
         _ => return None,
@@ -222,7 +219,6 @@ impl Answer for SharedAnswer<'_> {
 fn word(kind: FrameKind) -> &'static str {
     match kind {
         FrameKind::Folio => "folio",
-        FrameKind::Thp => "thp",
         FrameKind::Hugetlb => "hugetlb",
         FrameKind::Ksm => "ksm",
         _ => "other",

@@ -2,7 +2,7 @@
 
 use crate::live::Sleeper;
 use crate::schema::Schema;
-use crate::vmatlas::{Run, command, finished, testdata, vmatlas};
+use crate::vmatlas::{PATIENCE, Run, command, finished, testdata, vmatlas};
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-const PAGE: u64 = 4096;
+pub(crate) const PAGE: u64 = 4096;
 const BY: [&str; 11] = [
     "program",
     "process",
@@ -26,20 +26,24 @@ const BY: [&str; 11] = [
 ];
 
 /// A parent whose memory its children share in part.
-struct Forked {
+pub(crate) struct Forked {
     parent: Sleeper,
     /// The address of the mapping.
-    address: u64,
+    pub(crate) address: u64,
     /// All of them, as TARGETs.
-    pids: Vec<String>,
+    pub(crate) pids: Vec<String>,
 }
 
 /// What the parent maps, and what its largest child writes, in pages.
-const PAGES: u64 = 512;
-const CHILDREN: u64 = 4;
+pub(crate) const PAGES: u64 = 512;
+pub(crate) const CHILDREN: u64 = 4;
 
 impl Forked {
-    fn start() -> Forked {
+    pub(crate) fn start() -> Forked {
+        Forked::start_with(CHILDREN)
+    }
+
+    pub(crate) fn start_with(children: u64) -> Forked {
         static COMPILED: OnceLock<PathBuf> = OnceLock::new();
         let program = COMPILED.get_or_init(|| {
             let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("forked");
@@ -53,7 +57,7 @@ impl Forked {
             path
         });
         let mut forked = Command::new(program);
-        forked.args([PAGES.to_string(), CHILDREN.to_string()]).stdout(Stdio::piped());
+        forked.args([PAGES.to_string(), children.to_string()]).stdout(Stdio::piped());
         let mut parent = Sleeper(forked.spawn().unwrap());
         let mut line = String::new();
         BufReader::new(parent.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
@@ -77,7 +81,7 @@ impl Forked {
     }
 }
 
-fn number(value: &Value, key: &str) -> u64 {
+pub(crate) fn number(value: &Value, key: &str) -> u64 {
     value[key].as_u64().unwrap_or_else(|| panic!("{key} in {value}"))
 }
 
@@ -184,10 +188,10 @@ fn only_processes_that_the_filter_names() {
 }
 
 /// A new control group in the hierarchy that has the memory controller.
-struct Cgroup(PathBuf);
+pub(crate) struct Cgroup(pub(crate) PathBuf);
 
 impl Cgroup {
-    fn new(name: &str) -> Option<Cgroup> {
+    pub(crate) fn new(name: &str) -> Option<Cgroup> {
         let name = format!("vmatlas-{name}-{}", std::process::id());
         let roots = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"];
         roots
@@ -200,10 +204,14 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // Once its processes have ended.
-        while std::fs::remove_dir(&self.0)
-            .is_err_and(|error| error.kind() == std::io::ErrorKind::ResourceBusy)
-        {
+        let procs = std::fs::read_to_string(self.0.join("cgroup.procs")).unwrap_or_default();
+        let pids: Vec<&str> = procs.split_ascii_whitespace().collect();
+        if !pids.is_empty() {
+            let _ = Command::new("kill").arg("-KILL").args(pids).status();
+        }
+        // The kernel removes them from the group some time after their end.
+        let end = std::time::Instant::now() + PATIENCE;
+        while std::fs::remove_dir(&self.0).is_err() && std::time::Instant::now() < end {
             std::thread::yield_now();
         }
     }
@@ -276,7 +284,7 @@ fn without_privileges_others_are_counted() {
     assert_eq!(vmatlas(&["all", "--json", &sleeper.pid()]).json()["tier"], "root");
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     status.contains("\nUid:\t0\t0\t")
 }

@@ -51,7 +51,8 @@ impl Sleeper {
 
 impl Drop for Sleeper {
     fn drop(&mut self) {
-        self.0.kill().unwrap();
+        // It may have ended otherwise.
+        let _ = self.0.kill();
         self.0.wait().unwrap();
     }
 }
@@ -326,7 +327,7 @@ fn processes_of_one_name_can_be_told_apart() {
     let (old, new) = (start("0.25"), start("0.125"));
     drop(new);
     let new = start("0.5");
-    let run = vmatlas(&[&name]);
+    let run = vmatlas(&["at", &name, "0"]);
     assert_eq!((run.status, run.text().as_str()), (2, ""));
     assert!(!run.stderr.contains('\x1b'), "{}", run.stderr);
     let lines: Vec<&str> = run.stderr.lines().collect();
@@ -347,6 +348,34 @@ fn processes_of_one_name_can_be_told_apart() {
         assert!((began - 2..=now).contains(&seconds), "{began} {now}: {}", run.stderr);
         assert!(line.contains(argument) || line.ends_with('…'), "{}", run.stderr);
         assert!(line.chars().count() <= 80, "{}", run.stderr);
+    }
+    // `show` takes several: it lists them, or prints the rows of each.
+    let run = vmatlas(&[&name]);
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+    let text = run.text();
+    assert!(text.starts_with("2 processes: ") && !text.contains('\x1b'), "{text}");
+    let rows = |process: &Sleeper| process.maps().iter().filter(|byte| **byte == b'\n').count();
+    for process in [&old, &new] {
+        let start = format!("{:>8} ", process.pid());
+        let line = text.lines().find(|line| line.starts_with(&start));
+        let count = rows(process).to_string();
+        assert!(line.is_some_and(|line| line.contains(&format!(" {count} "))), "{count}: {text}");
+    }
+    let sized = vmatlas(&[&name, "--sizes"]).text();
+    assert!(sized.contains("with each page counted once") && sized.contains("uss"), "{sized}");
+    let lines = vmatlas(&[&name, "--ndjson"]).text();
+    assert_eq!(lines.lines().count(), rows(&old) + rows(&new));
+    let csv = vmatlas(&[&old.pid(), &new.pid(), "--csv", "--columns", "pid,start"]).text();
+    assert_eq!(csv.lines().count(), 1 + rows(&old) + rows(&new), "{csv}");
+    assert_eq!(csv.matches("pid").count(), 1, "{csv}");
+    for (args, why) in [
+        (["--json", "-q"], "one document has one map"),
+        (["--raw", "-q"], "could not be told apart"),
+        (["--at", "1"], "no moments"),
+    ] {
+        let run = vmatlas(&[&[name.as_str()], &args[..]].concat());
+        assert_eq!(run.status, 2);
+        assert!(run.stderr.contains(why), "{}", run.stderr);
     }
     for (pick, process) in [("newest", &new), ("oldest", &old)] {
         let json = vmatlas(&[&format!("@{pick}:{name}"), "--json"]).json();

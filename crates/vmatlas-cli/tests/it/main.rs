@@ -26,6 +26,7 @@ mod record;
 mod replayed;
 mod schema;
 mod screen;
+mod shared;
 mod strace;
 mod terminal;
 mod text;

@@ -276,7 +276,7 @@ fn words_that_are_no_targets() {
     ].concat(), @"
     vmatlas: shwo is no command; did you mean vmatlas show self?
     vmatlas: shwo: there is no such file, and no process of that name; did you mean vmatlas show?
-    vmatlas: 2 TARGETs are given, and one is shown; vmatlas diff A B compares two, vmatlas at TARGET ADDR shows what lies at an address
+    vmatlas: 1 2: none of these processes has memory that may be read
     vmatlas: a command comes first: vmatlas at self --json 0
     vmatlas: unexpected argument '--jsn' found; did you mean vmatlas --json self?
     vmatlas: invalid value 'alway' for '--color <WHEN>' [possible values: auto, always, never]; did you mean vmatlas self --color always?
@@ -311,7 +311,7 @@ fn the_whole_command_line_is_suggested() {
     vmatlas: unexpected argument '--soort' found; did you mean vmatlas --sort size self --wide?
     vmatlas: unexpected argument '--soort' found; did you mean vmatlas self --sort=size --color never?
     vmatlas: invalid value 'alway' for '--color <WHEN>' [possible values: auto, always, never]; did you mean vmatlas self --color=always --by kind?
-    vmatlas: shwo is no command; did you mean vmatlas show self --summary?
+    vmatlas: unexpected argument '--summry' found; did you mean vmatlas show self --summary?
     vmatlas: unexpected argument '--conut' found; did you mean vmatlas blame --count resident $'a\012b' --since 1 --budget 512M,1000s?
     vmatlas: invalid value 'bsh' for '<SHELL>' [possible values: bash, elvish, fish, powershell, zsh]; did you mean vmatlas completions bash?
     ");

@@ -21,10 +21,8 @@ const KPF_ZERO_PAGE: u64 = 1 << 24;
 pub enum FrameKind {
     /// A page by itself.
     Single,
-    /// A part of a folio of several pages, which are not mapped as one.
+    /// A part of a folio of several pages, such as a transparent huge page.
     Folio,
-    /// A part of a transparent huge page.
-    Thp,
     /// A part of a page of hugetlbfs.
     Hugetlb,
     /// Equal pages of different owners that the kernel merged (KSM).
@@ -40,8 +38,7 @@ impl FrameKind {
             () if has(KPF_ZERO_PAGE) => FrameKind::Zero,
             () if has(KPF_KSM) => FrameKind::Ksm,
             () if has(KPF_HUGE) => FrameKind::Hugetlb,
-            () if has(KPF_THP) => FrameKind::Thp,
-            () if has(KPF_COMPOUND_HEAD | KPF_COMPOUND_TAIL) => FrameKind::Folio,
+            () if has(KPF_THP | KPF_COMPOUND_HEAD | KPF_COMPOUND_TAIL) => FrameKind::Folio,
             () => FrameKind::Single,
         }
     }

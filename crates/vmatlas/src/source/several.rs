@@ -60,6 +60,23 @@ impl Several {
     }
 }
 
+/// Whether words name a set of processes: a set, the name of several processes, or several words.
+pub fn names_several(words: &[String], proc: &Path) -> bool {
+    match words {
+        [word] if set(word).is_some() => true,
+        [word] => Slot::of(word, proc).is_err_and(|error| error.kind() == ErrorKind::Ambiguous),
+        words => words.len() > 1,
+    }
+}
+
+/// The process IDs that words name, each once, in order.
+///
+/// # Errors
+/// The same as [`Census::of_targets`](crate::Census::of_targets).
+pub fn pids_named(words: &[String], proc: &Path) -> Result<Vec<u32>> {
+    Several::of(words, proc).map(|several| several.pids)
+}
+
 fn one(word: &str, proc: &Path) -> Result<(Vec<u32>, Option<TargetGroup>)> {
     let Some((set, name)) = set(word) else {
         return match Slot::of(word, proc) {
