@@ -28,6 +28,9 @@ pub(crate) struct SeveralAnswer<'a> {
     pub(crate) fit: Fit,
 }
 
+/// A column of sizes.
+type Size = (&'static str, fn(&SurveyGroup) -> Option<u64>);
+
 impl Answer for SeveralAnswer<'_> {
     fn text(&self, paint: Paint) -> String {
         let known = |bytes: Option<u64>| bytes.map_or_else(|| "?".to_owned(), size);
@@ -42,7 +45,7 @@ impl Answer for SeveralAnswer<'_> {
         for line in self.fit.lines(&summary) {
             let _ = writeln!(text, "{line}");
         }
-        let sizes: &[(&str, fn(&SurveyGroup) -> Option<u64>)] = match self.sizes {
+        let sizes: &[Size] = match self.sizes {
             true => &[
                 ("rss", |sum| sum.sizes.rss),
                 ("pss", |sum| sum.sizes.pss),
