@@ -364,7 +364,7 @@ pub(crate) struct ShowArgs {
 #[derive(Args, Debug)]
 pub(crate) struct AllArgs {
     /// The processes [default: all]
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", value_hint = ValueHint::Other)]
     pub(crate) targets: Vec<String>,
     /// The key of the sums
     #[arg(long, value_enum, default_value_t = AllBy::Program)]
@@ -412,7 +412,7 @@ pub(crate) struct AllArgs {
 #[derive(Args, Debug)]
 pub(crate) struct SharedArgs {
     /// The processes: PIDs, names, @cgroup:PATH, @unit:NAME, @container:ID
-    #[arg(required = true, value_name = "TARGET")]
+    #[arg(required = true, value_name = "TARGET", value_hint = ValueHint::Other)]
     pub(crate) targets: Vec<String>,
     /// Print at most N processes
     #[arg(long, value_name = "N", default_value_t = 20)]

@@ -112,7 +112,7 @@ pub use shared::{PagePayer, Shared, SharedRow, Sharer, SharingRows, shared};
 pub use source::document::facts::SCHEMA_VERSION;
 pub use source::kind::SourceKind;
 pub use source::open::{CrashText, Target};
-pub use source::several::{names_several, pids_named, set_words};
+pub use source::several::{names_several, pids_named, set_words, sets};
 pub use source::slot::Slot;
 #[cfg(feature = "recordings")]
 pub use stacks::requester_frames;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vmatlas::recording::Moment;
-use vmatlas::{Extent, Slot, named_processes, words};
+use vmatlas::{Extent, Slot, named_processes, set_words, sets, words};
 
 /// The most processes to read.
 const MAX_PROCESSES: usize = 1000;
@@ -30,14 +30,22 @@ impl Targets<'_> {
         }
     }
 
-    /// Processes by name and number.
+    /// Processes by name and number, and sets of them.
     pub(super) fn processes(&self) -> Vec<Candidate> {
+        if let Some(word) = set_words().find(|word| self.typed.starts_with(word)) {
+            let prefix = format!("{}{word}", self.prefix);
+            let sets = sets(word, Path::new(self.proc)).into_iter();
+            let typable = sets.filter(|name| typable(name.as_bytes()).is_some());
+            return typable.map(|name| Candidate::new(&prefix, name, "")).collect();
+        }
         let (pick, name) = match Slot::picks().find(|pick| self.typed.starts_with(pick)) {
             Some(pick) => (pick, &self.typed[pick.len()..]),
             None => ("", self.typed),
         };
         let picks = Slot::picks().filter(|_| self.typed.starts_with('@') && pick.is_empty());
         let picks = picks.map(|pick| Candidate::new(self.prefix, pick, "one of a name").going_on());
+        let sets = set_words().filter(|_| self.typed.starts_with('@') && pick.is_empty());
+        let sets = sets.map(|set| Candidate::new(self.prefix, set, "all of a set").going_on());
         let is_number = pick.is_empty() && name.starts_with(|c: char| c.is_ascii_digit());
         let digits = if is_number { name } else { "" };
         let processes = named_processes(Path::new(self.proc), digits, MAX_PROCESSES);
@@ -62,7 +70,7 @@ impl Targets<'_> {
         let numbers = processes.iter().filter(|_| pick.is_empty()).map(|process| {
             Candidate::new(self.prefix, process.pid.to_string(), words::printable(&process.comm))
         });
-        picks.chain(names).chain(numbers).chain(own).collect()
+        picks.chain(sets).chain(names).chain(numbers).chain(own).collect()
     }
 
     /// Processes by number.

@@ -94,6 +94,8 @@ pub(super) fn of(program: &Command, position: &Position<'_>, arg: &Arg) -> Compl
         ("PROCESS", true) => own(targets.processes()),
         ("COMMAND", true) => own(commands(program)),
         ("ADDR", _) | (_, false) => own(Vec::new()),
+        // Only processes.
+        (_, true) if arg.get_value_hint() == ValueHint::Other => own(targets.processes()),
         (_, true) => targets.all(),
     }
 }

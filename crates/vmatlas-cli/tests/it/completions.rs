@@ -40,6 +40,7 @@ fn directory() -> tempfile::TempDir {
         std::fs::write(process.join("comm"), format!("{comm}\n")).unwrap();
         let stat = format!("{pid} ({comm}) S 1 1 1 0 -1 {flags} 0 0\n");
         std::fs::write(process.join("stat"), stat).unwrap();
+        std::fs::write(process.join("cgroup"), "0::/system.slice/web.service\n").unwrap();
     }
     dir
 }
@@ -54,7 +55,7 @@ fn answer(dir: &Path, shell: &str, words: &[&str]) -> String {
 }
 
 /// Lines before the key is pressed, and after it; bash and zsh insert the same.
-const LINES: [(&str, &str); 24] = [
+const LINES: [(&str, &str); 29] = [
     ("vmatlas --proc proc compl", "vmatlas --proc proc completions "),
     ("vmatlas completions elv", "vmatlas completions elvish "),
     ("vmatlas man bla", "vmatlas man blame "),
@@ -75,6 +76,11 @@ const LINES: [(&str, &str); 24] = [
     ("vmatlas diff child.log@0.003", "vmatlas diff child.log@0.0030 "),
     ("vmatlas at --proc proc work", "vmatlas at --proc proc worker "),
     ("vmatlas at --proc proc @newest:w", "vmatlas at --proc proc @newest:worker "),
+    ("vmatlas all --proc proc wor", "vmatlas all --proc proc worker "),
+    ("vmatlas all --proc proc 4321 wor", "vmatlas all --proc proc 4321 worker "),
+    ("vmatlas all --proc proc @unit:w", "vmatlas all --proc proc @unit:web.service "),
+    ("vmatlas shared --proc proc @cg", "vmatlas shared --proc proc @cgroup:"),
+    ("vmatlas all --by cgr", "vmatlas all --by cgroup "),
     ("vmatlas --proc proc -p 4", "vmatlas --proc proc -p 4321 "),
     ("vmatlas explain --proc ./pro", "vmatlas explain --proc ./proc/"),
     ("vmatlas verify chil", "vmatlas verify child.log "),

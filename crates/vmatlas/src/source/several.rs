@@ -2,8 +2,10 @@
 
 use super::slot::Slot;
 use crate::error::{Error, ErrorKind, Result};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use vmatlas_linux::processes::{Controller, cgroup_members, cgroup_of_path, in_parallel};
+use std::time::Duration;
+use vmatlas_linux::processes::{Cgroup, Controller, cgroup_members, cgroup_of_path, in_parallel};
 use vmatlas_linux::{Process, ProcessId};
 
 /// What stands before a control group, a unit of systemd, a container.
@@ -37,6 +39,20 @@ pub(crate) struct TargetGroup {
 /// The words before a set of processes: `@cgroup:`, `@unit:`, `@container:`.
 pub fn set_words() -> impl Iterator<Item = &'static str> {
     SETS.iter().map(|(prefix, _)| *prefix)
+}
+
+/// The sets of a kind that processes belong to, such as the units after `@unit:`, in order.
+pub fn sets(word: &str, proc: &Path) -> Vec<String> {
+    let Some((_, set)) = SETS.iter().find(|(prefix, _)| *prefix == word) else { return Vec::new() };
+    let name = |cgroup: &Cgroup| match set {
+        Set::Cgroup => Some(cgroup.memory.clone()),
+        Set::Unit => cgroup.unit().map(str::to_owned),
+        Set::Container => cgroup.container(),
+    };
+    let cgroups = cgroups(proc).unwrap_or_default();
+    let names: BTreeSet<String> =
+        cgroups.iter().filter_map(|(_, cgroup)| name(cgroup)).filter(|name| name != "/").collect();
+    names.into_iter().collect()
 }
 
 /// Parses a set; `None` if the word is something else.
@@ -147,20 +163,24 @@ fn cgroup(word: &str, path: &str) -> Result<(Vec<u32>, Option<TargetGroup>)> {
 /// The processes whose control group is accepted, and the path of its memory if all have the same.
 fn by_cgroup(
     proc: &Path,
-    is_wanted: impl Fn(&vmatlas_linux::processes::Cgroup) -> bool,
+    is_wanted: impl Fn(&Cgroup) -> bool,
 ) -> Result<(Vec<u32>, Option<String>)> {
-    /// Reading the file of a process takes some microseconds.
-    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
-    let pids = crate::machine::pids(proc)?;
-    let below = proc.to_owned();
-    let found = in_parallel(pids, PATIENCE, move |pid| {
-        Process::open(&below, ProcessId { pid, tid: None }).ok()?.cgroup()
-    });
-    let wanted = found.answers.into_iter().filter_map(|(pid, cgroup)| Some((pid, cgroup?)));
+    let wanted = cgroups(proc)?.into_iter();
     let wanted: Vec<_> = wanted.filter(|(_, cgroup)| is_wanted(cgroup)).collect();
     let first = wanted.first().map(|(_, cgroup)| cgroup.memory.clone());
     let path = first.filter(|first| wanted.iter().all(|(_, cgroup)| cgroup.memory == *first));
     Ok((wanted.into_iter().map(|(pid, _)| pid).collect(), path))
+}
+
+/// The control groups of all processes that can be seen.
+fn cgroups(proc: &Path) -> Result<Vec<(u32, Cgroup)>> {
+    /// Reading the file of a process takes some microseconds.
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let below = proc.to_owned();
+    let found = in_parallel(crate::machine::pids(proc)?, PATIENCE, move |pid| {
+        Process::open(&below, ProcessId { pid, tid: None }).ok()?.cgroup()
+    });
+    Ok(found.answers.into_iter().filter_map(|(pid, cgroup)| Some((pid, cgroup?))).collect())
 }
 
 fn usage(message: String) -> Error {
