@@ -43,6 +43,9 @@ pub(crate) enum Command {
     All(AllArgs),
     /// Report which processes map the same memory as a process, and which control group pays for it
     Shared(SharedArgs),
+    /// Print sums over all processes as metrics (OpenMetrics), once or for each request
+    #[command(after_help = METRICS)]
+    Metrics(MetricsArgs),
     /// Show the mapping, file, section, symbol and label at addresses of a target
     At(AtArgs),
     /// Compare two targets: mappings that appeared, vanished, grew, shrank or changed permissions
@@ -85,6 +88,11 @@ const ALL: &str = "TARGET is a PID, a name (all processes of that name), @cgroup
     one, all processes. A page that several processes map counts in pss once for all of them; uss is what only one \
     process maps. Other users' processes need root, or CAP_PERFMON: setcap cap_perfmon+ep vmatlas. The kernel walks \
     the page tables of each process (30 to 50 ms for 4 GB in pages of 4 KiB); --cheap reads none.";
+
+/// What the metrics are for.
+const METRICS: &str = "Labels are the names of programs (at most --top, the others as 'other') and the parts of the \
+    machine's memory, never process IDs or paths. For node_exporter: vmatlas metrics --textfile \
+    /var/lib/node_exporter/vmatlas.prom each minute, from a timer. --cheap reads no page tables.";
 
 /// How completions come into a shell.
 const COMPLETIONS: &str = "bash and zsh: source <(vmatlas completions SHELL); fish: vmatlas completions fish | source. \
@@ -426,6 +434,28 @@ pub(crate) struct SharedArgs {
     /// Color the output
     #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub(crate) color: Color,
+    /// Read processes below DIR
+    #[arg(long, default_value = DEFAULT_PROC, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) proc: PathBuf,
+    /// Print no warnings
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MetricsArgs {
+    /// Write the metrics to FILE, for the textfile collector of node_exporter
+    #[arg(long, value_name = "FILE", value_parser = file_to_write, conflicts_with = "listen")]
+    pub(crate) textfile: Option<PathBuf>,
+    /// Answer requests for /metrics at an address of this machine, such as 127.0.0.1:9733
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
+    /// Have a label for at most N programs, those of most memory
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) top: usize,
+    /// Read rows and status only, no page tables: no pss and no uss
+    #[arg(long)]
+    pub(crate) cheap: bool,
     /// Read processes below DIR
     #[arg(long, default_value = DEFAULT_PROC, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) proc: PathBuf,

@@ -9,6 +9,7 @@ pub(crate) mod blame;
 pub(crate) mod completions;
 pub(crate) mod diff;
 pub(crate) mod explain;
+pub(crate) mod metrics;
 mod nothing_matches;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod record;

@@ -56,6 +56,7 @@ fn run(cli: &Cli, matches: &ArgMatches) -> Result<ExitCode, Trouble> {
         None => cmd::show::run(&cli.show, matches),
         Some(Command::Show(args)) => cmd::show::run(args, own),
         Some(Command::All(args)) => cmd::all::run(args),
+        Some(Command::Metrics(args)) => cmd::metrics::run(args),
         Some(Command::Shared(args)) => cmd::shared::run(args),
         Some(Command::At(args)) => cmd::at::run(args),
         Some(Command::Diff(args)) => cmd::diff::run(args),

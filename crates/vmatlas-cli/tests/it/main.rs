@@ -19,6 +19,7 @@ mod labels;
 mod live;
 mod locations;
 mod made_recordings;
+mod metrics;
 mod options;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod record;
