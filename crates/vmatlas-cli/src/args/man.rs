@@ -16,7 +16,7 @@ struct Extra {
     see_also: &'static [&'static str],
 }
 
-const EXTRAS: [Extra; 12] = [
+const EXTRAS: [Extra; 15] = [
     Extra {
         command: "",
         examples: &[
@@ -66,6 +66,46 @@ const EXTRAS: [Extra; 12] = [
         ],
         files: &[],
         see_also: &["diff(1)"],
+    },
+    Extra {
+        command: "all",
+        examples: &[
+            ("vmatlas all --top 20", "Sums up the memory of all processes by program."),
+            ("vmatlas all postgres --by label", "Shows what the memory of a service is for."),
+            (
+                "vmatlas all @unit:ssh.service --by process",
+                "Lists the processes of a unit of systemd.",
+            ),
+        ],
+        files: &[
+            ("/proc/PID/smaps_rollup", "The sums over the mappings of a process."),
+            ("/sys/fs/cgroup", "The control groups."),
+        ],
+        see_also: &["smem(8)", "proc_meminfo(5)", "cgroups(7)"],
+    },
+    Extra {
+        command: "shared",
+        examples: &[
+            ("vmatlas shared 1234", "Lists the processes that map the same page frames."),
+            ("vmatlas shared @container:0123456789ab", "Shows who uses what a container pays for."),
+        ],
+        files: &[
+            ("/proc/PID/pagemap", "The page frames of a process."),
+            ("/proc/kpagecgroup", "The control groups that are charged for them."),
+        ],
+        see_also: &["proc_pid_pagemap(5)", "cgroups(7)"],
+    },
+    Extra {
+        command: "metrics",
+        examples: &[
+            (
+                "vmatlas metrics --textfile /var/lib/node_exporter/vmatlas.prom",
+                "Writes metrics for node_exporter.",
+            ),
+            ("vmatlas metrics --listen 127.0.0.1:9733", "Answers requests of Prometheus."),
+        ],
+        files: &[],
+        see_also: &["systemd.timer(5)"],
     },
     Extra {
         command: "access",

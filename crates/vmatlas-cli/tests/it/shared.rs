@@ -56,9 +56,11 @@ fn a_parent_shares_with_its_children() {
     assert_eq!(by_mapping(&document, &forked.pids[0], forked.address), (PAGES - 16) * PAGE);
     assert_eq!(by_mapping(&document, &forked.pids[2], forked.address), (PAGES - 32) * PAGE);
     let text = vmatlas(&["shared", "-q", &forked.pids[0], "--top", "2", "--mappings"]).text();
-    let others = format!("{CHILDREN} other processes map");
-    assert!(text.contains(&others) && text.contains("largest mapping of it"), "{text}");
-    assert!(text.contains("2 more; --top 4 shows all"), "{text}");
+    // Other tests run the same program, whose file they share.
+    let count = text.split(" other processes map").next().and_then(|text| text.rsplit(' ').next());
+    let count: u64 = count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{text}"));
+    assert!(count >= CHILDREN && text.contains("largest mapping of it"), "{text}");
+    assert!(text.contains(&format!("{} more; --top {count} shows all", count - 2)), "{text}");
     assert!(text.contains(&format!("{:x}-", forked.address)), "{text}");
     // Together they share the mapping with nobody.
     let pids: Vec<&str> = forked.pids.iter().map(String::as_str).collect();

@@ -77,13 +77,13 @@ fn errors_point_at_the_column() {
         text.push_str(&format!("{:.30}: {error}\n", expression));
     }
     insta::assert_snapshot!(text, @r#"
-    : column 1: expected a field: start, end, size, perms, offset, device, inode, name, kind, path, deleted, state, sections, label, confidence, because, origin, pid, comm, addr, or a size of smaps such as rss
+    : column 1: expected a field: start, end, size, perms, offset, device, inode, name, kind, path, deleted, state, sections, label, confidence, because, origin, pid, comm, exe, uid, cgroup, container, unit, started, addr, or a size of smaps such as rss
     size: column 5: expected one of = != < <= > >= ~ !~
     size ~ 4: column 6: `size` takes = != < <= > >=
     size > : column 8: expected a value
     size > 4X: column 8: expected a number, like 4096, 0x7f00, 4K or 1G
     size > 99999999999T: column 8: expected a number, like 4096, 0x7f00, 4K or 1G
-    colour = red: column 1: expected a field: start, end, size, perms, offset, device, inode, name, kind, path, deleted, state, sections, label, confidence, because, origin, pid, comm, addr, or a size of smaps such as rss
+    colour = red: column 1: expected a field: start, end, size, perms, offset, device, inode, name, kind, path, deleted, state, sections, label, confidence, because, origin, pid, comm, exe, uid, cgroup, container, unit, started, addr, or a size of smaps such as rss
     kind = heep: column 8: no such kind; there are file, anonymous, heap, stack, thread-stack, named-anonymous, named-shared-anonymous, shared-anonymous, memfd, sysv-shm, huge-anonymous, anon-inode, socket, aio, secretmem, dma-buf, device, vdso, vvar, vsyscall, special
     perms = x: column 9: no permissions are `x`: write three letters (`rw-`) or four (`rw-p`), each at its place, with `?` for any; or `perms has x`
     perms = xwr: column 9: no permissions are `xwr`: write three letters (`rw-`) or four (`rw-p`), each at its place, with `?` for any; or `perms has x`
@@ -93,9 +93,9 @@ fn errors_point_at_the_column() {
     name ~ '(': column 9: not a regular expression: unclosed group
     name = "/x: column 8: this quote is not closed
     (size > 1: column 10: expected `)`
-    size > 1 and: column 13: expected a field: start, end, size, perms, offset, device, inode, name, kind, path, deleted, state, sections, label, confidence, because, origin, pid, comm, addr, or a size of smaps such as rss
+    size > 1 and: column 13: expected a field: start, end, size, perms, offset, device, inode, name, kind, path, deleted, state, sections, label, confidence, because, origin, pid, comm, exe, uid, cgroup, container, unit, started, addr, or a size of smaps such as rss
     size > 1 perms = rwxp: column 10: expected `and`, `or` or the end
-    ééé = 1: column 1: expected a field: start, end, size, perms, offset, device, inode, name, kind, path, deleted, state, sections, label, confidence, because, origin, pid, comm, addr, or a size of smaps such as rss
+    ééé = 1: column 1: expected a field: start, end, size, perms, offset, device, inode, name, kind, path, deleted, state, sections, label, confidence, because, origin, pid, comm, exe, uid, cgroup, container, unit, started, addr, or a size of smaps such as rss
     addr < 5: column 6: `addr` takes = and !=
     ((((((((((((((((((((((((((((((: column 65: too deeply nested
     name ~ '(a{1000}){1000}': column 9: not a regular expression: Compiled regex exceeds size limit of 1048576 bytes.
