@@ -166,6 +166,7 @@ impl Shell {
         let script = format!(
             "#!/bin/sh\ncase $1 in\n\
              record|save|access|verify) exec {0} \"$@\" ;;\n\
+             all|shared|metrics|watch|audit) exec {0} \"$@\" ;;\n\
              *) exec {0} \"$@\" --budget 512M,1000s ;;\nesac\n",
             env!("CARGO_BIN_EXE_vmatlas")
         );
