@@ -192,11 +192,14 @@ pub(crate) struct Cgroup(pub(crate) PathBuf);
 
 impl Cgroup {
     pub(crate) fn new(name: &str) -> Option<Cgroup> {
-        let name = format!("vmatlas-{name}-{}", std::process::id());
+        Cgroup::named(&format!("vmatlas-{name}-{}", std::process::id()))
+    }
+
+    fn named(name: &str) -> Option<Cgroup> {
         let roots = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"];
         roots
             .iter()
-            .map(|root| Path::new(root).join(&name))
+            .map(|root| Path::new(root).join(name))
             .find(|dir| std::fs::create_dir(dir).is_ok())
             .map(Cgroup)
     }
@@ -385,4 +388,38 @@ fn wrong_words() {
     assert!(run.stderr.contains("a time is a number with ms, s, m or h"), "{}", run.stderr);
     let run = vmatlas(&["all", "--by", "colour"]);
     assert_eq!(run.status, 2, "{}", run.stderr);
+}
+
+#[test]
+fn processes_of_a_unit_and_of_a_container() {
+    let id = format!("{:064x}", 0xfeed_0000_0000_u64 + u64::from(std::process::id()));
+    let unit = format!("vmatlas-test-{}.service", std::process::id());
+    let container = format!("docker-{id}.scope");
+    for (name, targets) in [
+        (
+            &unit,
+            vec![format!("@unit:{unit}"), format!("@unit:{}", unit.trim_end_matches(".service"))],
+        ),
+        (&container, vec![format!("@container:{id}"), format!("@unit:{container}")]),
+    ] {
+        let Some(group) = Cgroup::named(name) else {
+            return eprintln!("skipped: needs root and cgroups that may be written");
+        };
+        let forked = Forked::start();
+        for pid in &forked.pids {
+            std::fs::write(group.0.join("cgroup.procs"), pid).unwrap();
+        }
+        for target in targets {
+            let document = vmatlas(&["all", &target, "--json"]).json();
+            assert_eq!(number(&document["all"], "processes"), 1 + CHILDREN, "{target}: {document}");
+            assert_eq!(document["cgroup"]["path"], format!("/{name}"), "{target}");
+        }
+        let filter = format!("unit = {name}");
+        let document = vmatlas(&["all", "-q", "--json", "--by", "unit", "--where", &filter]).json();
+        assert_eq!(document["groups"][0]["key"], *name.as_str());
+        let by = if *name == unit { "unit" } else { "container" };
+        let document = forked.json(&["--by", by]);
+        let key = if *name == unit { &unit } else { &id };
+        assert_eq!(document["groups"][0]["key"], *key.as_str(), "{document}");
+    }
 }
