@@ -3,14 +3,14 @@
 use benchmarks::machine;
 use benchmarks::report::Section;
 use benchmarks::suite::{
-    Scale, addresses, build, commands, core, deep, lookup, memory, parse, profiles, record,
+    Scale, addresses, build, commands, core, deep, lookup, many, memory, parse, profiles, record,
     snapshot, space,
 };
 use benchmarks::target::{Many, repository};
 use std::path::Path;
 use std::process::ExitCode;
 
-const MEASURES: [&str; 12] = [
+const MEASURES: [&str; 13] = [
     "addresses",
     "build",
     "parse",
@@ -18,6 +18,7 @@ const MEASURES: [&str; 12] = [
     "core",
     "record",
     "deep",
+    "many",
     "snapshot",
     "lookup",
     "space",
@@ -100,6 +101,9 @@ fn run(scale: Scale, only: Option<&str>) -> Result<Vec<Section>, String> {
     }
     if wanted("deep") {
         keep(deep::run(scale, programs));
+    }
+    if wanted("many") {
+        keep(many::run(scale, programs));
     }
     if !["snapshot", "lookup", "space", "commands", "profiles"].into_iter().any(wanted) {
         return Ok(sections);

@@ -6,6 +6,7 @@ pub mod commands;
 pub mod core;
 pub mod deep;
 pub mod lookup;
+pub mod many;
 pub mod memory;
 pub mod parse;
 pub mod profiles;
