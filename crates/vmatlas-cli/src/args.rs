@@ -46,6 +46,9 @@ pub(crate) enum Command {
     /// Print sums over all processes as metrics (OpenMetrics), once or for each request
     #[command(after_help = METRICS)]
     Metrics(MetricsArgs),
+    /// Find what is wrong in processes: code that can be written, comes from no file, or was changed
+    #[command(after_help = AUDIT)]
+    Audit(AuditArgs),
     /// Show the mapping, file, section, symbol and label at addresses of a target
     At(AtArgs),
     /// Compare two targets: mappings that appeared, vanished, grew, shrank or changed permissions
@@ -93,6 +96,13 @@ const ALL: &str = "TARGET is a PID, a name (all processes of that name), @cgroup
 const METRICS: &str = "Labels are the names of programs (at most --top, the others as 'other') and the parts of the \
     machine's memory, never process IDs or paths. For node_exporter: vmatlas metrics --textfile \
     /var/lib/node_exporter/vmatlas.prom each minute, from a timer. --cheap reads no page tables.";
+
+/// What `audit` reports.
+const AUDIT: &str = "TARGET is a PID, a name (all processes of that name), @cgroup:PATH, @unit:NAME, @container:ID, or a \
+    file: a core dump, a recording, a snapshot, a text with rows; --all are all processes. A finding has a severity \
+    (info, low, medium, high, critical), which an honest explanation lowers; names that a program chooses never do. \
+    docs/audit.md lists the rules, --explain RULE prints one.\n\
+    Exit status: 0 no finding at or above --fail-on, 1 at least one, 2 error.";
 
 /// How completions come into a shell.
 const COMPLETIONS: &str = "bash and zsh: source <(vmatlas completions SHELL); fish: vmatlas completions fish | source. \
@@ -443,6 +453,51 @@ pub(crate) struct SharedArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct AuditArgs {
+    /// The processes, core dumps, recordings, snapshots
+    #[arg(value_name = "TARGET", required_unless_present_any = ["all", "explain"])]
+    pub(crate) targets: Vec<String>,
+    /// Audit all processes
+    #[arg(long, conflicts_with = "targets")]
+    pub(crate) all: bool,
+    /// Also read sizes and memory: labels become certain, and changed code is compared with its file
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// Apply the exceptions and severities of FILE (TOML, see docs/audit.md)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) policy: Option<PathBuf>,
+    /// Print text, a JSON document, or SARIF 2.1.0 for code scanning
+    #[arg(long, value_enum, default_value_t = AuditFormat::Text)]
+    pub(crate) format: AuditFormat,
+    /// Print one JSON document, as --format json does
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) json: bool,
+    /// Exit with 1 if there is a finding of this severity or above
+    #[arg(long, value_enum, default_value_t = AuditSeverity::High, value_name = "SEVERITY")]
+    pub(crate) fail_on: AuditSeverity,
+    /// Print what a rule finds, what may explain it, and what to do
+    #[arg(long, value_name = "RULE", value_parser = rules(), conflicts_with_all = ["targets", "all", "learn"])]
+    pub(crate) explain: Option<String>,
+    /// Print a policy with an exception of 90 days for each finding above info, to be kept once each
+    /// was looked at
+    #[arg(long, conflicts_with_all = ["format", "json"])]
+    pub(crate) learn: bool,
+    /// The memory and the CPU time that reading the files of a process may take, such as 1G, 30s or
+    /// 1G,30s
+    #[arg(long, default_value = DEFAULT_BUDGET, value_name = "SIZE,SECONDS", value_parser = limits)]
+    pub(crate) budget: Limits,
+    /// Color the output
+    #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub(crate) color: Color,
+    /// Read processes below DIR
+    #[arg(long, default_value = DEFAULT_PROC, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) proc: PathBuf,
+    /// Print no warnings
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct MetricsArgs {
     /// Write the metrics to FILE, for the textfile collector of node_exporter
     #[arg(long, value_name = "FILE", value_parser = file_to_write, conflicts_with = "listen")]
@@ -462,6 +517,31 @@ pub(crate) struct MetricsArgs {
     /// Print no warnings
     #[arg(short, long)]
     pub(crate) quiet: bool,
+}
+
+/// The names of the rules.
+fn rules() -> clap::builder::PossibleValuesParser {
+    let value =
+        |rule: &&vmatlas::audit::Rule| clap::builder::PossibleValue::new(rule.id).help(rule.title);
+    clap::builder::PossibleValuesParser::new(vmatlas::audit::RULES.iter().map(value))
+}
+
+/// The format of findings.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AuditFormat {
+    Text,
+    Json,
+    Sarif,
+}
+
+/// The severity of a finding.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AuditSeverity {
+    Info,
+    Low,
+    Medium,
+    High,
+    Critical,
 }
 
 /// The key of sums over processes.
@@ -664,7 +744,14 @@ impl From<Bits> for vmatlas::WordSize {
 /// is of the program to record.
 pub(crate) fn asks_for_json(args: impl Iterator<Item = std::ffi::OsString>) -> bool {
     let mut ours = args.skip(1).take_while(|arg| arg != "--");
-    ours.any(|arg| arg == "--json" || arg == "--ndjson")
+    let mut before = std::ffi::OsString::new();
+    ours.any(|arg| {
+        let is_format = before == "--format" && (arg == "json" || arg == "sarif");
+        let is_json = ["--json", "--ndjson", "--format=json", "--format=sarif"];
+        let asks = is_format || is_json.iter().any(|word| arg == *word);
+        before = arg;
+        asks
+    })
 }
 
 fn pid(text: &str) -> Result<u32, String> {

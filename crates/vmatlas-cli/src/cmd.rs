@@ -5,6 +5,7 @@ mod address;
 pub(crate) mod all;
 pub(crate) mod at;
 mod at_stdin;
+pub(crate) mod audit;
 pub(crate) mod blame;
 pub(crate) mod completions;
 pub(crate) mod diff;

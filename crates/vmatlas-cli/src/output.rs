@@ -5,6 +5,7 @@
 pub(crate) mod access;
 pub(crate) mod all;
 pub(crate) mod at;
+pub(crate) mod audit;
 pub(crate) mod blame;
 pub(crate) mod candidates;
 pub(crate) mod columns;
@@ -26,6 +27,7 @@ pub(crate) mod several;
 pub(crate) mod shared;
 pub(crate) mod show;
 pub(crate) mod style;
+mod unread;
 pub(crate) mod verify;
 
 use self::json::formatter::Addresses;
@@ -43,6 +45,8 @@ pub(crate) enum Format {
     /// A JSON document on each line.
     Ndjson(Addresses),
     Csv,
+    /// Results of a static analysis (SARIF 2.1.0).
+    Sarif,
     /// The kernel's text.
     Raw,
 }
@@ -88,6 +92,11 @@ pub(crate) trait Answer {
         Err(io::Error::new(io::ErrorKind::Unsupported, "there are no comma-separated values of it"))
     }
 
+    /// Writes the answer as a log of SARIF 2.1.0.
+    fn sarif(&self, _out: &mut dyn Write) -> io::Result<()> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "there is no SARIF of it"))
+    }
+
     /// Writes the answer as the kernel does.
     fn raw(&self, _out: &mut dyn Write) -> io::Result<()> {
         Err(io::Error::new(io::ErrorKind::Unsupported, "the kernel has no text for it"))
@@ -120,6 +129,7 @@ pub(crate) fn print(answer: &dyn Answer, format: Format, args: &CommonArgs) -> R
         Format::Json(addresses) => answer.json(&mut out, addresses)?,
         Format::Ndjson(addresses) => answer.ndjson(&mut out, addresses)?,
         Format::Csv => answer.csv(&mut out)?,
+        Format::Sarif => answer.sarif(&mut out)?,
         Format::Raw => answer.raw(&mut out)?,
     }
     Ok(())

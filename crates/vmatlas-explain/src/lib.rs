@@ -32,6 +32,7 @@
 //! [`Memory`](vmatlas_object::Memory).
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod beyond;
 pub mod coredump;
 pub mod crash;

@@ -60,6 +60,10 @@ pub(crate) struct FileStat {
     pub(crate) allocated: u64,
     /// The owner.
     pub(crate) uid: u32,
+    /// The group.
+    pub(crate) gid: u32,
+    /// The type and the permissions, see inode(7).
+    pub(crate) mode: u32,
     /// The time of the last modification, in seconds and nanoseconds since 1970.
     pub(crate) modified: (i64, u32),
     /// The time of the last change of the data or of an attribute.
@@ -77,6 +81,8 @@ impl From<rustix::fs::Statx> for FileStat {
             size: stat.stx_size,
             allocated: stat.stx_blocks.saturating_mul(512),
             uid: stat.stx_uid,
+            gid: stat.stx_gid,
+            mode: stat.stx_mode.into(),
             modified: (stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
             changed: (stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
         }
@@ -94,6 +100,8 @@ impl From<Stat> for FileStat {
             size: stat.st_size.cast_unsigned(),
             allocated: (stat.st_blocks as u64).saturating_mul(512),
             uid: stat.st_uid,
+            gid: stat.st_gid,
+            mode: stat.st_mode,
             modified: (stat.st_mtime, stat.st_mtime_nsec as u32),
             changed: (stat.st_ctime, stat.st_ctime_nsec as u32),
         }
@@ -119,7 +127,7 @@ impl FileStat {
         let (words, _) = bytes.as_chunks::<8>();
         let [major, minor, inode, links, mount, mode, size, uid, rest @ ..]: [u64; STAT_WORDS] =
             std::array::from_fn(|at| u64::from_ne_bytes(words[at]));
-        let [seconds, nanoseconds, blocks, changed_seconds, changed_nanoseconds] = rest;
+        let [seconds, nanoseconds, blocks, changed_seconds, changed_nanoseconds, gid] = rest;
         FileStat {
             device: Device::new(major as u32, minor as u32),
             inode,
@@ -129,6 +137,8 @@ impl FileStat {
             size,
             allocated: blocks.saturating_mul(512),
             uid: uid as u32,
+            gid: gid as u32,
+            mode: mode as u32,
             modified: (seconds.cast_signed(), nanoseconds as u32),
             changed: (changed_seconds.cast_signed(), changed_nanoseconds as u32),
         }

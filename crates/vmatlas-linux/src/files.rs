@@ -585,6 +585,13 @@ impl Way {
         (Stat::of(file.stat()).id == stat.id).then_some(file)
     }
 
+    /// The attributes of a path's directories from the root on, and of what is there, with the length
+    /// of the path of each; empty if it cannot be walked.
+    pub(crate) fn along(&self, path: &[u8]) -> Vec<(usize, FileStat)> {
+        let roots = self.files.0.roots.iter().filter_map(|root| self.at(&root.dir));
+        roots.map(|root| along(&root, path)).find(|found| !found.is_empty()).unwrap_or_default()
+    }
+
     /// Opens files of the process that it names itself, such as debug files.
     pub(crate) fn files(&self) -> &Files {
         &self.files
@@ -773,6 +780,30 @@ fn walk(root: &Handle, path: &[u8]) -> Result<(Handle, Stat), Errno> {
     }
     let stat = Stat::of(&at.stat()?);
     Ok((at, stat))
+}
+
+/// See [`Way::along`].
+pub(crate) fn along(root: &Handle, path: &[u8]) -> Vec<(usize, FileStat)> {
+    /// No path of the kernel has as many parts.
+    const MAX_PARTS: usize = 256;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW;
+    let mut found = Vec::new();
+    let walked = (|| -> Result<(), Errno> {
+        let mut at = root.open(b".", flags, None)?;
+        found.push((1, at.stat()?));
+        let mut end = 0;
+        for name in path.split(|&b| b == b'/').take(MAX_PARTS) {
+            end += name.len() + 1;
+            match name {
+                b"" => continue,
+                b".." => return Err(Errno::INVAL),
+                name => at = at.open(name, flags, None)?,
+            }
+            found.push((end - 1, at.stat()?));
+        }
+        Ok(())
+    })();
+    if walked.is_ok() { found } else { Vec::new() }
 }
 
 impl Stat {

@@ -31,6 +31,7 @@
 
 mod absent;
 pub mod access;
+pub mod audit;
 mod by_name;
 #[cfg(all(test, feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 #[path = "../../../testdata/copy_program.rs"]

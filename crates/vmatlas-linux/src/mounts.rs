@@ -20,6 +20,8 @@ pub struct Mount {
     pub fs_type: Vec<u8>,
     /// The mounted source: a block device's path or any word.
     pub source: Vec<u8>,
+    /// The options of the mount, such as `rw,nosuid,noexec`.
+    pub options: Vec<u8>,
 }
 
 /// The mounts of a process's mount namespace.
@@ -87,6 +89,11 @@ impl Mount {
         }
     }
 
+    /// Whether the mount has an option, such as `noexec`.
+    pub fn has(&self, option: &str) -> bool {
+        self.options.split(|&b| b == b',').any(|word| word == option.as_bytes())
+    }
+
     fn is_above(&self, path: &[u8]) -> bool {
         let point = self.point.strip_suffix(b"/").unwrap_or(&self.point);
         path.strip_prefix(point).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
@@ -100,9 +107,10 @@ fn mount(line: &[u8]) -> Option<Mount> {
     let (major, minor) = std::str::from_utf8(fields.nth(1)?).ok()?.split_once(':')?;
     let device = Device { major: major.parse().ok()?, minor: minor.parse().ok()? };
     let point = unescape(fields.nth(1)?);
+    let options = fields.next()?.to_vec();
     let mut after = fields.skip_while(|field| *field != b"-").skip(1);
     let (fs_type, source) = (unescape(after.next()?), unescape(after.next()?));
-    Some(Mount { id, device, point, fs_type, source })
+    Some(Mount { id, device, point, fs_type, source, options })
 }
 
 /// Decodes blanks, tabs, line feeds and backslashes, which are three octal digits (fs/seq_file.c).

@@ -1,6 +1,7 @@
 //! Reads an open file by offset.
 
 use crate::file_server::{FileStat, Handle};
+use rustix::fs::{SealFlags, fcntl_get_seals};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -54,6 +55,14 @@ impl RegularFile {
         let (seconds, nanoseconds) = self.stat.modified;
         let seconds = u64::try_from(seconds).unwrap_or(0);
         seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds.into())
+    }
+
+    /// Whether nobody can change it any more: its seals forbid to write and to cut it, and to take
+    /// seals away (`F_GET_SEALS`, fcntl(2)). Only files in memory have seals.
+    pub(crate) fn is_sealed(&self) -> bool {
+        let Handle::Own(fd) = &self.handle else { return false };
+        let wanted = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::SEAL;
+        fcntl_get_seals(fd).is_ok_and(|seals| seals.contains(wanted))
     }
 
     /// Its attributes when it was opened.

@@ -251,6 +251,30 @@ impl ElfFile {
         Some(relro.vaddr_range())
     }
 
+    /// Whether the dynamic linker resolves all symbols when it loads the file (`DF_BIND_NOW`), so that
+    /// the table of functions can be read-only, too.
+    pub fn binds_now(&self) -> bool {
+        self.dynamic.binds_now
+    }
+
+    /// Whether the dynamic linker writes into the code of the file (`DT_TEXTREL`).
+    pub fn relocates_text(&self) -> bool {
+        self.dynamic.relocates_text
+    }
+
+    /// Whether the file asks for an executable stack (`PT_GNU_STACK`); `None` if it does not say.
+    pub fn wants_executable_stack(&self) -> Option<bool> {
+        let stack = self.segments().iter().find(|s| s.kind == SegmentType::GNU_STACK)?;
+        Some(stack.flags.contains(SegmentFlags::EXECUTE))
+    }
+
+    /// The protections that all code of the file supports: the bits of
+    /// `GNU_PROPERTY_X86_FEATURE_1_AND` (1 IBT, 2 shadow stack) or of
+    /// `GNU_PROPERTY_AARCH64_FEATURE_1_AND` (1 BTI, 2 PAC), 0 without the note.
+    pub fn protections(&self) -> u32 {
+        facts::protections(&self.input, &self.header)
+    }
+
     /// The parts that could not be read when the file was opened, such as the section headers of a
     /// truncated file. The other methods return no data from these parts.
     pub fn damage(&self) -> &[ElfError] {

@@ -701,6 +701,11 @@ impl Atlas {
         }
     }
 
+    /// Whether slow sources may be used.
+    pub(crate) fn is_deep(&self) -> bool {
+        self.open.deep
+    }
+
     pub(crate) fn symbols(&self) -> &SymbolOptions {
         &self.open.symbols
     }

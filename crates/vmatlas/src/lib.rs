@@ -21,6 +21,7 @@
 //! | compare | [`diff()`], [`watch()`] |
 //! | find the origins of memory | [`Row::made`], [`Atlas::blame`], [`Atlas::lives`] |
 //! | explain a crash | [`CrashInput`], [`Atlas::crash`], [`Atlas::explain_access`] |
+//! | find what is wrong | [`audit`], [`Census::audit`], [`Atlas::audit`] |
 //! | check who may read a process | [`access`] |
 //! | follow the kernel's rules | [`space`], [`scenario`] |
 //! | record a program | [`record`] |
@@ -31,6 +32,7 @@
 #![forbid(unsafe_code)]
 
 mod atlas;
+pub mod audit;
 #[cfg(feature = "recordings")]
 mod blame;
 mod crash;

@@ -16,7 +16,7 @@ struct Extra {
     see_also: &'static [&'static str],
 }
 
-const EXTRAS: [Extra; 15] = [
+const EXTRAS: [Extra; 16] = [
     Extra {
         command: "",
         examples: &[
@@ -48,6 +48,29 @@ const EXTRAS: [Extra; 15] = [
         ],
         files: &[("/tmp/perf-PID.map", "Names of code that a runtime made.")],
         see_also: &["proc_pid_maps(5)", "proc_pid_smaps(5)", "pmap(1)"],
+    },
+    Extra {
+        command: "audit",
+        examples: &[
+            ("vmatlas audit --all", "Audits all processes, and exits with 1 if a finding is high."),
+            ("vmatlas audit nginx --deep", "Also compares changed code with its file."),
+            (
+                "vmatlas audit --all --format sarif > audit.sarif",
+                "Writes the findings for code scanning.",
+            ),
+            (
+                "vmatlas audit --all --learn > policy.toml",
+                "Writes a policy that excuses what is found now.",
+            ),
+        ],
+        files: &[
+            (
+                "maps, status, personality, limits, fd, exe of /proc/PID",
+                "What is read of a process.",
+            ),
+            ("/etc/passwd, /etc/group", "The members of groups that may write files."),
+        ],
+        see_also: &["proc_pid_maps(5)", "personality(2)", "capabilities(7)"],
     },
     Extra {
         command: "at",

@@ -6,6 +6,7 @@ use super::fit::Fit;
 use super::json::formatter::Addresses;
 use super::json::{self, Schema};
 use super::style::Paint;
+use super::unread::{self, processes};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -40,10 +41,6 @@ fn bytes(bytes: Option<u64>) -> String {
     bytes.map_or_else(|| "?".to_owned(), size)
 }
 
-fn processes(count: u64) -> String {
-    if count == 1 { "1 process".to_owned() } else { format!("{count} processes") }
-}
-
 const PROCESSES: Column = column("procs", |group| group.processes.to_string());
 const ROWS: Column =
     column("rows", |group| group.rows.map_or_else(|| "?".to_owned(), |rows| rows.to_string()));
@@ -66,28 +63,7 @@ const WIDTH: usize = 8;
 impl AllAnswer<'_> {
     /// What is missing, a line each.
     pub(crate) fn notes(&self) -> Vec<String> {
-        let counts = &self.survey.counts;
-        let mut notes = Vec::new();
-        if !counts.refused.is_empty() {
-            let rss: u64 = counts.refused.iter().filter_map(|refused| refused.rss).sum();
-            let help = match self.survey.reach {
-                Reach::Own => "; root or CAP_PERFMON reads them (setcap cap_perfmon+ep vmatlas)",
-                _ => "",
-            };
-            notes.push(format!(
-                "{} may not be read, {} resident by their status{help}",
-                processes(counts.refused.len() as u64),
-                size(rss)
-            ));
-        }
-        if !counts.silent.is_empty() {
-            let pids: Vec<String> = counts.silent.iter().take(8).map(u32::to_string).collect();
-            let more = if counts.silent.len() > 8 { ", …" } else { "" };
-            notes.push(format!(
-                "no answer in time from {}{more}; they are left out",
-                pids.join(", ")
-            ));
-        }
+        let mut notes = unread::notes(&self.survey.counts, self.survey.reach);
         if let Some(partial) = self.survey.partial {
             notes.push(format!(
                 "--budget: read {} of {} processes, which have {} of {} resident; pss and uss of the others are not known",

@@ -61,7 +61,7 @@ impl Request {
 }
 
 /// The numbers of a reply to [`Op::Stat`].
-pub(crate) const STAT_WORDS: usize = 13;
+pub(crate) const STAT_WORDS: usize = 14;
 
 /// The rights of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -237,6 +237,7 @@ unsafe fn answer(message: &mut Message) -> (usize, Option<i32>) {
                     stat.stx_blocks,
                     stat.stx_ctime.tv_sec.cast_unsigned(),
                     stat.stx_ctime.tv_nsec.into(),
+                    stat.stx_gid.into(),
                 ]);
                 result
             }

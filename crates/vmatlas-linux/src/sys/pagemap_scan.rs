@@ -38,6 +38,10 @@ const _: () = assert!(size_of::<Arg>() == 96 && size_of::<Region>() == 24);
 
 /// `PAGE_IS_PRESENT`.
 const PRESENT: u64 = 1 << 3;
+/// `PAGE_IS_FILE`: a page of a file or of shared memory.
+const FILE: u64 = 1 << 2;
+/// `PAGE_IS_PRESENT` and `PAGE_IS_SWAPPED`.
+const EXISTS: u64 = 1 << 3 | 1 << 4;
 /// `PAGE_IS_GUARD` (Linux 6.15).
 const GUARD: u64 = 1 << 8;
 /// Regions requested at a time.
@@ -121,11 +125,44 @@ pub(crate) fn guards(
     scan(pagemap, range, GUARD, limit, Some(until))
 }
 
+/// The pages of a private mapping of a file that are no longer the file's, the lowest `limit` ranges
+/// of them.
+///
+/// # Errors
+/// `ENOTTY` the kernel is older than 6.7; `EFAULT` an invalid range; `ESRCH` the address space is
+/// gone.
+pub(crate) fn own_pages(
+    pagemap: impl AsFd,
+    range: AddressRange,
+    limit: usize,
+) -> Result<Vec<AddressRange>, Errno> {
+    let wanted = Arg {
+        category_inverted: FILE,
+        category_mask: FILE,
+        category_anyof_mask: EXISTS,
+        return_mask: EXISTS,
+        ..Arg::default()
+    };
+    scan_for(pagemap, range, wanted, limit, None)
+}
+
 /// The pages of a range in a category: the lowest `limit` ranges.
 fn scan(
     pagemap: impl AsFd,
     range: AddressRange,
     category: u64,
+    limit: usize,
+    until: Option<Instant>,
+) -> Result<Vec<AddressRange>, Errno> {
+    let wanted = Arg { category_mask: category, return_mask: category, ..Arg::default() };
+    scan_for(pagemap, range, wanted, limit, until)
+}
+
+/// The pages of a range in the categories of `wanted`: the lowest `limit` ranges.
+fn scan_for(
+    pagemap: impl AsFd,
+    range: AddressRange,
+    wanted: Arg,
     limit: usize,
     until: Option<Instant>,
 ) -> Result<Vec<AddressRange>, Errno> {
@@ -136,14 +173,7 @@ fn scan(
     let mut now = Instant::now();
     while start < end && all.len() < limit {
         let step = if until.is_some() { end.min(start.saturating_add(length)) } else { end };
-        let arg = Arg {
-            size: size_of::<Arg>() as u64,
-            start,
-            end: step,
-            category_mask: category,
-            return_mask: category,
-            ..Arg::default()
-        };
+        let arg = Arg { size: size_of::<Arg>() as u64, start, end: step, ..wanted };
         let call = Call { arg, regions: &mut regions };
         // SAFETY: see the implementation of `Ioctl`; no safe wrapper of this call exists. On a file
         // that is no pagemap the call fails or, as any ioctl, has that driver's meaning: callers open

@@ -23,6 +23,10 @@ const MAX_BUILD_ID: usize = 64;
 pub(super) struct Dynamic {
     pub(super) soname: Option<Vec<u8>>,
     pub(super) is_pie: bool,
+    /// `DF_BIND_NOW`, in any of its three forms.
+    pub(super) binds_now: bool,
+    /// `DT_TEXTREL` or `DF_TEXTREL`.
+    pub(super) relocates_text: bool,
 }
 
 pub(super) fn interpreter(input: &Input, header: &Header) -> Result<Option<Vec<u8>>, ElfError> {
@@ -49,8 +53,13 @@ pub(super) fn dynamic(input: &Input, header: &Header) -> Result<Dynamic, ElfErro
             .transpose()?,
         _ => None,
     };
-    let is_pie = value(elf::DT_FLAGS_1).is_some_and(|flags| flags & elf::DF_1_PIE.0 != 0);
-    Ok(Dynamic { soname, is_pie })
+    let has = |tag, flag: u64| value(tag).is_some_and(|flags| flags & flag != 0);
+    let is_pie = has(elf::DT_FLAGS_1, elf::DF_1_PIE.0);
+    let binds_now = value(elf::DT_BIND_NOW).is_some()
+        || has(elf::DT_FLAGS, elf::DF_BIND_NOW.0)
+        || has(elf::DT_FLAGS_1, elf::DF_1_NOW.0);
+    let relocates_text = value(elf::DT_TEXTREL).is_some() || has(elf::DT_FLAGS, elf::DF_TEXTREL.0);
+    Ok(Dynamic { soname, is_pie, binds_now, relocates_text })
 }
 
 fn entries<Elf: FileHeader<Endian = object::Endianness>>(
@@ -103,4 +112,42 @@ fn build_id_note<Elf: FileHeader<Endian = object::Endianness>>(
                 && (1..=MAX_BUILD_ID).contains(&note.desc().len())
         })
         .map(|note| note.desc().to_vec())
+}
+
+/// The bits of the property of a GNU note that says which protections all code of the file supports
+/// (`GNU_PROPERTY_X86_FEATURE_1_AND`, `GNU_PROPERTY_AARCH64_FEATURE_1_AND`); 0 without it.
+pub(super) fn protections(input: &Input, header: &Header) -> u32 {
+    let segments = header.segments.iter().filter(|s| s.kind == SegmentType::NOTE);
+    segments
+        .take(MAX_NOTE_SECTIONS)
+        .find_map(|segment| {
+            let bytes =
+                input.read("note section", segment.offset, segment.filesz, MAX_NOTES).ok()?;
+            match header.class {
+                Class::Elf32 => properties::<Elf32>(&bytes, segment.align.try_into().ok()?, header),
+                Class::Elf64 => properties::<Elf64>(&bytes, segment.align, header),
+            }
+        })
+        .unwrap_or(0)
+}
+
+fn properties<Elf: FileHeader<Endian = object::Endianness>>(
+    bytes: &[u8],
+    align: Elf::Word,
+    header: &Header,
+) -> Option<u32> {
+    let notes = NoteIterator::<Elf>::new(header.endian, align, bytes).ok()?;
+    for note in notes.map_while(Result::ok) {
+        let Some(mut properties) = note.gnu_properties(header.endian) else { continue };
+        while let Ok(Some(property)) = properties.next() {
+            let wanted =
+                [elf::GNU_PROPERTY_X86_FEATURE_1_AND, elf::GNU_PROPERTY_AARCH64_FEATURE_1_AND];
+            if wanted.contains(&property.pr_type())
+                && let Ok(bits) = property.data_u32(header.endian)
+            {
+                return Some(bits);
+            }
+        }
+    }
+    None
 }

@@ -157,9 +157,14 @@ impl Live {
 
     /// Whether the process has ended or executed another program since its rows were read. What was
     /// read of it before this call belongs to the rows if not.
-    fn lost(&self) -> bool {
+    pub(crate) fn lost(&self) -> bool {
         let is_gone = self.space.as_ref().is_some_and(Space::is_gone);
         self.is_gone.fetch_or(is_gone, Relaxed) || is_gone
+    }
+
+    /// The number of its threads; 0 if unknown.
+    pub(crate) fn thread_count(&self) -> usize {
+        self.process.threads().map_or(0, |threads| threads.len())
     }
 
     /// Whether facts are missing because the process had ended or executed another program.

@@ -120,6 +120,11 @@ impl Census {
         self.processes.is_empty()
     }
 
+    /// The directory of processes, those that have memory, and what else is known.
+    pub(crate) fn into_parts(self) -> (PathBuf, Vec<About>, Counts, Reach) {
+        (self.proc, self.processes, self.counts, self.reach)
+    }
+
     /// What this process may read of others.
     pub fn reach(&self) -> Reach {
         self.reach

@@ -3,7 +3,9 @@
 //! They are made in a test, so the command does not carry them.
 
 use super::{Hex, MappingJson, Schema};
-use crate::output::{access, all, at, blame, diff, explain, life, overview, shared, show, verify};
+use crate::output::{
+    access, all, at, audit, blame, diff, explain, life, overview, shared, show, verify,
+};
 use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
@@ -192,6 +194,7 @@ fn schemas() -> Vec<(&'static str, String)> {
         ("show-line", text::<show::document::LineJson<'_>>("a line of vmatlas show --ndjson")),
         ("all", text::<all::AllJson>("vmatlas all --json")),
         ("shared", text::<shared::SharedJson>("vmatlas shared --json")),
+        ("audit", text::<audit::json::AuditJson>("vmatlas audit --json")),
         ("processes", text::<overview::ProcessesJson>("vmatlas show --processes --json")),
         ("at", text::<at::AtJson<'_>>("vmatlas at --json")),
         ("diff", text::<diff::DiffJson<'_>>("vmatlas diff --json")),
