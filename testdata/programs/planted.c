@@ -235,7 +235,7 @@ int main(int argc, char **argv) {
     MODE("guard-missing") {
         size_t size = 1 << 20;
         char *at = anonymous(2 * size, PROT_READ | PROT_WRITE);
-        memset(at, 1, 2 * page);
+        thread(at, size, sleeper, NULL);
         thread(at + size, size, sleeper, NULL);
     }
     MODE("stack-huge") {

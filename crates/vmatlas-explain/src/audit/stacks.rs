@@ -2,8 +2,8 @@
 
 use super::anonymous::size;
 use super::{AuditInput, Finding, Severity, honest, rules, text};
-use crate::label::Confidence;
-use vmatlas_maps::{KernelVersion, Kind, Mapping};
+use crate::label::{Confidence, ThreadFacts};
+use vmatlas_maps::{AddressRange, KernelVersion, Kind, Mapping};
 
 /// The largest useful stack.
 const HUGE: u64 = 1 << 30;
@@ -87,30 +87,84 @@ fn guards(input: &AuditInput<'_>, found: &mut Vec<Finding>) {
     if is_blind {
         return;
     }
-    for part in input.labels.iter().filter(|part| part.label.group == "thread stack") {
-        let start = part.range.start;
-        let row_of = |address| input.maps.find(address).mapping.and_then(|at| input.maps.get(at));
-        let is_main = row_of(start).is_some_and(|row| row.kind() == Kind::Stack);
-        if is_main || part.label.confidence == Confidence::Guess {
+    let mut stacks: Vec<(AddressRange, Confidence, String)> = input
+        .labels
+        .iter()
+        .filter(|part| part.label.group == "thread stack")
+        .map(|part| (part.range, part.label.confidence, part.label.text.clone()))
+        .collect();
+    stacks.extend(unlabelled(input));
+    for (range, confidence, stack) in stacks {
+        let start = range.start;
+        let Some(below) = start.checked_sub(1) else { continue };
+        let row_below = row_at(input, below);
+        let is_main = row_at(input, start).is_some_and(|row| is_main_stack(input, &row));
+        if is_main || confidence == Confidence::Guess {
             continue;
         }
-        let Some(below) = start.checked_sub(1) else { continue };
-        let is_guarded = |address: u64| {
-            let at = input.facts.guards.partition_point(|guard| guard.end <= address);
-            input.facts.guards.get(at).is_some_and(|guard| guard.contains(address))
-        };
-        let is_accessible = row_of(below).is_some_and(|row| !row.perms.none());
+        let is_accessible = row_below.is_some_and(|row| !row.perms.none());
         let has_label = input.labels.at(below).is_some_and(|part| part.label.group == "guard");
-        if !is_accessible || has_label || is_guarded(below) || is_guarded(start) {
+        if !is_accessible || has_label || has_guard(input, below, start + 1) {
             continue;
         }
         let what = input.labels.at(below).map_or("memory", |part| &*part.label.group);
-        let evidence =
-            format!("{what} that may be accessed lies directly below the {}", part.label.text);
-        let confidence = part.label.confidence;
-        let finding = Finding::new(&rules::GUARD_MISSING, confidence, "thread stack", evidence);
-        found.push(finding.at(part.range));
+        let evidence = format!("{what} that may be accessed lies directly below the {stack}");
+        let rule = &rules::GUARD_MISSING;
+        found.push(Finding::new(rule, confidence, "thread stack", evidence).at(range));
     }
+    found.extend(neighbours(input));
+}
+
+fn row_at<'a>(input: &AuditInput<'a>, address: u64) -> Option<Mapping<'a>> {
+    input.maps.find(address).mapping.and_then(|at| input.maps.get(at))
+}
+
+/// Whether a guard page lies between two addresses.
+fn has_guard(input: &AuditInput<'_>, low: u64, high: u64) -> bool {
+    let at = input.facts.guards.partition_point(|guard| guard.end <= low);
+    input.facts.guards.get(at).is_some_and(|guard| guard.start < high)
+}
+
+/// The threads that run on memory of which no recogniser knows more, by their stack pointers.
+fn on_unknown_memory<'a>(
+    input: &'a AuditInput<'_>,
+) -> impl Iterator<Item = (&'a ThreadFacts, u64)> + use<'a> {
+    input.facts.threads.iter().filter_map(|thread| {
+        let pointer = thread.stack_pointer?;
+        let label = input.labels.at(pointer).map(|part| &part.label);
+        // A block of malloc by its size only.
+        let is_unknown = label.is_none_or(|label| label.group == "large blocks");
+        let row = row_at(input, pointer).filter(|row| row.kind() == Kind::Anonymous)?;
+        (is_unknown && !is_main_stack(input, &row)).then_some((thread, pointer))
+    })
+}
+
+fn unlabelled(input: &AuditInput<'_>) -> Vec<(AddressRange, Confidence, String)> {
+    let stack = |(thread, pointer): (&ThreadFacts, u64)| {
+        let text = format!("memory in which thread {} has its stack", thread.tid);
+        Some((row_at(input, pointer)?.range, Confidence::Likely, text))
+    };
+    on_unknown_memory(input).filter_map(stack).collect()
+}
+
+/// Two threads whose stacks lie in the same memory without a guard between them.
+fn neighbours(input: &AuditInput<'_>) -> Vec<Finding> {
+    let mut threads: Vec<(u64, u32)> =
+        on_unknown_memory(input).map(|(thread, pointer)| (pointer, thread.tid)).collect();
+    threads.sort_unstable();
+    let finding = |pair: &[(u64, u32)]| {
+        let [(low, first), (high, second)] = *pair else { return None };
+        let row = row_at(input, low).filter(|row| row.range.contains(high))?;
+        if has_guard(input, low, high) {
+            return None;
+        }
+        let evidence = format!(
+            "threads {first} and {second} have their stacks in the same memory, with no guard between"
+        );
+        let rule = &rules::GUARD_MISSING;
+        Some(Finding::new(rule, Confidence::Likely, "thread stack", evidence).at(row.range))
+    };
+    threads.windows(2).filter_map(finding).collect()
 }
 
 fn huge(input: &AuditInput<'_>, found: &mut Vec<Finding>) {
