@@ -25,8 +25,6 @@ pub struct Protection {
     pub origin: String,
     /// The call, in a phrase with the call stack.
     pub call: String,
-    /// The files of the functions on the call's stack, innermost first.
-    pub files: Vec<String>,
     /// A maker of code among them: its name.
     pub maker: Option<&'static str>,
 }
@@ -43,7 +41,6 @@ impl Protection {
             was_protected: false,
             origin: String::new(),
             call: String::new(),
-            files: Vec::new(),
             maker: None,
         }
     }
