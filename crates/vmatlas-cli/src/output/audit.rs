@@ -26,6 +26,8 @@ struct Entry<'a> {
     finding: &'a Finding,
     /// The processes that have it.
     processes: Vec<&'a AuditedProcess>,
+    /// The number of findings.
+    count: usize,
 }
 
 /// The most processes that are named for a finding.
@@ -53,10 +55,11 @@ impl AuditAnswer<'_> {
             });
             let entries = &mut groups[group].2;
             let place = places.entry((rule.id, fingerprint, severity)).or_insert_with(|| {
-                entries.push(Entry { finding, processes: Vec::new() });
+                entries.push(Entry { finding, processes: Vec::new(), count: 0 });
                 (group, entries.len() - 1)
             });
             let entry = &mut groups[place.0].2[place.1];
+            entry.count += 1;
             if !entry.processes.iter().any(|known| known.pid == process.pid) {
                 entry.processes.push(process);
             }
@@ -84,7 +87,11 @@ impl AuditAnswer<'_> {
             let who = who(&entry.processes);
             let at = if entry.processes.len() == 1 { at(entry.finding) } else { String::new() };
             let evidence = printable(entry.finding.evidence.as_bytes());
-            let evidence = format!("{who}{evidence}{at}");
+            let more = match entry.count - entry.processes.len() {
+                0 => String::new(),
+                more => format!("; {more} more like it"),
+            };
+            let evidence = format!("{who}{evidence}{at}{more}");
             self.paragraph(text, "  ", &evidence);
             if let Some(why) = &entry.finding.explanation {
                 self.paragraph(

@@ -1,5 +1,6 @@
 //! Tests of the command as its users run it.
 mod all;
+mod audit;
 mod blame;
 mod completions;
 #[path = "../../../../testdata/copy_program.rs"]

@@ -39,10 +39,10 @@ fn by_label(input: &AuditInput<'_>, row: &Mapping<'_>) -> Option<Cause> {
     if let Some(label) = known.filter(|label| label.confidence > Confidence::Guess) {
         let is_proved = label.confidence == Confidence::Certain || input.audit.is_deep;
         let severity = if is_proved { Severity::Info } else { Severity::Low };
-        return Some(Cause { severity, text: format!("it is {}: {}", label.text, label.because) });
+        return Some(Cause { severity, text: format!("{}: {}", label.text, label.because) });
     }
     if let Some(part) = with(&[COPY]).filter(|part| part.label.confidence == Confidence::Certain) {
-        let text = format!("it is {}: {}", part.label.text, part.label.because);
+        let text = format!("{}: {}", part.label.text, part.label.because);
         return Some(Cause { severity: Severity::Info, text });
     }
     let listed = with(&[LISTED]).filter(|part| part.label.confidence == Confidence::Certain)?;

@@ -53,8 +53,10 @@ struct FindingJson {
     /// The build ID of the executable.
     build_id: Option<String>,
     uid: Option<u32>,
-    /// The addresses; `null` if it is not about a mapping.
+    /// The addresses, if it is about a mapping.
+    #[serde(skip_serializing_if = "Option::is_none")]
     start: Option<Hex>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     end: Option<Hex>,
     /// What it is about, without addresses: the path of a file, or what the memory is for.
     subject: String,

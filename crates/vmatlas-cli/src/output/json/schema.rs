@@ -195,6 +195,7 @@ fn schemas() -> Vec<(&'static str, String)> {
         ("all", text::<all::AllJson>("vmatlas all --json")),
         ("shared", text::<shared::SharedJson>("vmatlas shared --json")),
         ("audit", text::<audit::json::AuditJson>("vmatlas audit --json")),
+        ("audit-rule", text::<audit::json::RuleJson>("vmatlas audit --explain RULE --json")),
         ("processes", text::<overview::ProcessesJson>("vmatlas show --processes --json")),
         ("at", text::<at::AtJson<'_>>("vmatlas at --json")),
         ("diff", text::<diff::DiffJson<'_>>("vmatlas diff --json")),
