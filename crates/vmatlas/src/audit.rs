@@ -16,11 +16,13 @@ mod many;
 mod one;
 mod policy;
 mod policy_date;
+mod process;
 #[cfg(feature = "recordings")]
 mod recorded;
 
-pub use found::{Audit, AuditOptions, AuditedProcess, Found};
+pub use found::{Audit, AuditOptions, Found};
 pub use learn::learned_policy;
 pub use policy::{Exception, Policy};
 pub use policy_date::Date;
+pub use process::AuditedProcess;
 pub use vmatlas_explain::audit::{Finding, Group, RULES, Rule, Severity, rule};

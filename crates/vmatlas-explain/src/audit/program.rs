@@ -195,6 +195,11 @@ fn is_installed(path: &[u8]) -> bool {
     PLACES.iter().any(|place| path.starts_with(place))
 }
 
+/// The honest cause of a tracer.
+fn installed(path: &str) -> String {
+    format!("only root can change {path}: a debugger or tracer that is installed here")
+}
+
 fn window(input: &AuditInput<'_>, found: &mut Vec<Finding>) {
     let rule = &rules::PTRACE_WINDOW;
     if let Some(tracer) = &input.audit.tracer {
@@ -207,9 +212,7 @@ fn window(input: &AuditInput<'_>, found: &mut Vec<Finding>) {
                 Severity::Low,
                 match tracer.is_own {
                     true => "it is vmatlas, which records it".to_owned(),
-                    false => format!(
-                        "only root can change {exe}: a debugger or tracer that is installed here"
-                    ),
+                    false => installed(&exe),
                 },
             ),
             false => finding,
@@ -224,13 +227,7 @@ fn window(input: &AuditInput<'_>, found: &mut Vec<Finding>) {
         };
         let program = program(input).filter(is_installed);
         found.push(match program {
-            Some((_, file, _)) => finding.explained(
-                Severity::Low,
-                format!(
-                    "only root can change {}: a debugger or tracer that is installed here",
-                    text(&file.path)
-                ),
-            ),
+            Some((_, file, _)) => finding.explained(Severity::Low, installed(&text(&file.path))),
             None => finding,
         });
     }

@@ -1,6 +1,6 @@
 //! Names of findings that stay the same: without addresses, process IDs and sizes.
 
-use super::found::AuditedProcess;
+use super::process::AuditedProcess;
 use vmatlas_explain::audit::Finding;
 
 /// The fingerprint of a finding: the program by its build ID, otherwise its path or name; the rule;

@@ -1,6 +1,7 @@
 //! The result of an audit.
 
 use super::fingerprint;
+use super::process::AuditedProcess;
 use crate::survey::Counts;
 use std::sync::Arc;
 use vmatlas_explain::audit::{Finding, Severity};
@@ -15,22 +16,6 @@ pub struct AuditOptions {
     pub deep: bool,
     /// What reading the files of a process may cost.
     pub limits: Limits,
-}
-
-/// A process that was audited, or another target.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct AuditedProcess {
-    /// Its process ID.
-    pub pid: Option<u32>,
-    /// The name of its command: any bytes.
-    pub comm: Vec<u8>,
-    /// The path of its executable; empty if unknown.
-    pub exe: Vec<u8>,
-    /// The build ID of its executable.
-    pub build_id: Option<String>,
-    /// Its effective user ID.
-    pub uid: Option<u32>,
 }
 
 /// A finding in a process.

@@ -1,6 +1,7 @@
 //! The audit of one address space.
 
-use super::found::{Audit, AuditedProcess, Found};
+use super::found::{Audit, Found};
+use super::process::AuditedProcess;
 use crate::atlas::Atlas;
 use crate::source::live::Live;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! Policies: exceptions with a reason and an end, and other severities.
 
-use super::found::{Audit, AuditedProcess, Found};
+use super::found::{Audit, Found};
 use super::policy_date::Date;
+use super::process::AuditedProcess;
 use crate::error::{Error, ErrorKind, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
