@@ -14,6 +14,7 @@ mod writers;
 
 pub use compare::compare_pages;
 
+use crate::access::Status;
 use crate::files::{FileTruths, Files};
 use crate::process::Process;
 use std::collections::HashMap;
@@ -35,6 +36,8 @@ struct Machine {
     randomize: Option<u64>,
     lowest_address: Option<u64>,
     max_mappings: Option<u64>,
+    /// `uid_map` of this process.
+    own_users: Option<Vec<u8>>,
 }
 
 /// Identifies a file among those of all processes: the same name may be another file in another
@@ -77,6 +80,7 @@ impl AuditShared {
                 randomize: read("kernel/randomize_va_space"),
                 lowest_address: read("vm/mmap_min_addr"),
                 max_mappings: read("vm/max_map_count"),
+                own_users: std::fs::read("/proc/self/uid_map").ok(),
             }
         })
     }
@@ -88,14 +92,16 @@ pub fn gather_audit_facts(sources: AuditSources<'_>) -> AuditFacts {
     let mut facts = AuditFacts::default();
     let thread = process.living_thread();
     let process = thread.as_ref().unwrap_or(process);
-    process_facts::read(process, &mut facts);
+    let status = Status::read(process);
+    let own_users = shared.machine().own_users.as_deref();
+    process_facts::read(process, status.as_ref(), own_users, &mut facts);
     if process.is_live() {
         let machine = shared.machine();
         facts.randomize = machine.randomize;
         facts.lowest_address = machine.lowest_address;
         facts.max_mappings = machine.max_mappings;
         facts.foreign_memory = process_facts::foreign_memory(process);
-        facts.tracer = tracer::of(process, shared);
+        facts.tracer = status.and_then(|status| tracer::of(process, &status, shared));
         files_of_rows::read(sources, process, &mut facts);
         executable::read(process, maps, shared, &mut facts);
     }

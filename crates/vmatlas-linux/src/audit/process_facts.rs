@@ -9,9 +9,15 @@ use vmatlas_explain::audit::AuditFacts;
 /// Most descriptors that are looked at; a process may have a million.
 const MAX_DESCRIPTORS: usize = 4096;
 
-pub(super) fn read(process: &Process, facts: &mut AuditFacts) {
+/// `own_users` is `uid_map` of the reader.
+pub(super) fn read(
+    process: &Process,
+    status: Option<&Status>,
+    own_users: Option<&[u8]>,
+    facts: &mut AuditFacts,
+) {
     let text = |file| process.read(file).ok();
-    if let Some(status) = Status::read(process) {
+    if let Some(status) = status {
         facts.uids = status.words("Uid").filter_map(|uid| uid.parse().ok()).collect();
     }
     // All of this needs the permission of ptrace(2).
@@ -24,10 +30,7 @@ pub(super) fn read(process: &Process, facts: &mut AuditFacts) {
             .is_some_and(|line| line.trim_ascii_start().starts_with(b"unlimited"));
         if is_unlimited { Some(u64::MAX) } else { stack_limit(&limits) }
     });
-    let maps_of_users = |process: &Process| process.read("uid_map").ok();
-    let own = Process::this(std::path::Path::new("/proc")).ok();
-    let (its, ours) = (maps_of_users(process), own.as_ref().and_then(maps_of_users));
-    if let (Some(its), Some(ours)) = (its, ours) {
+    if let (Some(its), Some(ours)) = (text("uid_map"), own_users) {
         facts.has_own_users = its != ours;
         // Root of its namespace owns the files there.
         facts.uids.extend(root_of(&its).filter(|_| facts.has_own_users));

@@ -15,8 +15,8 @@ use vmatlas_explain::audit::Tracer;
 /// Time limit for the directories of a path.
 const LIMIT: Duration = Duration::from_secs(2);
 
-pub(super) fn of(process: &Process, shared: &AuditShared) -> Option<Tracer> {
-    let pid = Status::read(process)?.number("TracerPid").filter(|pid| *pid != 0)?;
+pub(super) fn of(process: &Process, status: &Status, shared: &AuditShared) -> Option<Tracer> {
+    let pid = status.number("TracerPid").filter(|pid| *pid != 0)?;
     let mut tracer = Tracer::default();
     tracer.pid = pid;
     let above = process.path().ancestors().find(|path| path.ends_with("proc"));
