@@ -86,7 +86,28 @@ pub fn find(input: &AuditInput<'_>) -> Vec<Finding> {
     memory::find(input, &mut found);
     let place = |finding: &Finding| RULES.iter().position(|rule| rule.id == finding.rule.id);
     found.sort_by_key(|finding| (place(finding), finding.range.map(|range| range.start)));
-    found
+    bounded(found)
+}
+
+/// The most findings of a rule in a process. A hostile one has a million mappings.
+const MAX_OF_RULE: usize = 256;
+
+/// Keeps the most serious findings of each rule; the last one says how many were left out.
+fn bounded(found: Vec<Finding>) -> Vec<Finding> {
+    let mut kept = Vec::with_capacity(found.len());
+    for of_rule in found.chunk_by(|a, b| a.rule.id == b.rule.id) {
+        let mut of_rule = of_rule.to_vec();
+        let more = of_rule.len().saturating_sub(MAX_OF_RULE);
+        if more > 0 {
+            of_rule.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+            of_rule.truncate(MAX_OF_RULE);
+            if let Some(last) = of_rule.last_mut() {
+                last.evidence.push_str(&format!("; {more} findings of this rule are left out"));
+            }
+        }
+        kept.extend(of_rule);
+    }
+    kept
 }
 
 /// An exception of a policy that is out of date.

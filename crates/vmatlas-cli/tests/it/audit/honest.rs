@@ -127,3 +127,20 @@ fn all_processes_are_audited() {
     crate::schema::Schema::of("audit").check(&document);
     assert!(document["processes"].as_u64().unwrap() > 0);
 }
+
+#[test]
+fn a_hostile_process_has_a_bounded_number_of_findings() {
+    let row = |at: u64| {
+        let perms = if at == 2999 { "rwxs" } else { "rwxp" };
+        let start = 0x7f00_0000_0000 + at * 0x2000;
+        format!("{start:x}-{:x} {perms} 00000000 00:00 0\n", start + 0x1000)
+    };
+    let rows: String = (0..3000).map(row).collect();
+    let document = vmatlas_with_input(&["audit", "-", "--json"], rows.as_bytes()).json();
+    let found = document["findings"].as_array().unwrap();
+    assert_eq!(of_rule(found, "wx-shared").len(), 1);
+    let wx = of_rule(found, "wx");
+    assert_eq!(wx.len(), 256);
+    let left_out = "; 2743 findings of this rule are left out";
+    assert!(wx.iter().any(|found| found["evidence"].as_str().unwrap().ends_with(left_out)));
+}
