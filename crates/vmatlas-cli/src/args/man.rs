@@ -100,10 +100,7 @@ const EXTRAS: [Extra; 16] = [
                 "Lists the processes of a unit of systemd.",
             ),
         ],
-        files: &[
-            ("/proc/PID/smaps_rollup", "The sums over the mappings of a process."),
-            ("/sys/fs/cgroup", "The control groups."),
-        ],
+        files: &[],
         see_also: &["smem(8)", "proc_meminfo(5)", "cgroups(7)"],
     },
     Extra {
@@ -112,10 +109,7 @@ const EXTRAS: [Extra; 16] = [
             ("vmatlas shared 1234", "Lists the processes that map the same page frames."),
             ("vmatlas shared @container:0123456789ab", "Shows who uses what a container pays for."),
         ],
-        files: &[
-            ("/proc/PID/pagemap", "The page frames of a process."),
-            ("/proc/kpagecgroup", "The control groups that are charged for them."),
-        ],
+        files: &[],
         see_also: &["proc_pid_pagemap(5)", "cgroups(7)"],
     },
     Extra {
