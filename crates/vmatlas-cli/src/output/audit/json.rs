@@ -15,8 +15,9 @@ pub(crate) struct AuditJson {
     /// The processes, or other targets, that were audited.
     processes: u64,
     counts: CountsJson,
-    /// What vmatlas may read of other users' processes: `own`, `perfmon`, `root`; `null` if only
-    /// files were audited.
+    /// What vmatlas may read of other users' processes: `own`, `perfmon`, `root`; absent if
+    /// only files were audited.
+    #[serde(skip_serializing_if = "Option::is_none")]
     tier: Option<&'static str>,
     /// The processes that ended while they were read.
     gone: u64,
@@ -46,12 +47,16 @@ struct FindingJson {
     severity: &'static str,
     /// `guess`, `likely`, `certain`.
     confidence: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pid: Option<u32>,
     comm: String,
-    /// The path of the executable; `null` if it is not known.
+    /// The path of the executable.
+    #[serde(skip_serializing_if = "Option::is_none")]
     exe: Option<String>,
     /// The build ID of the executable.
+    #[serde(skip_serializing_if = "Option::is_none")]
     build_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     uid: Option<u32>,
     /// The addresses, if it is about a mapping.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,7 +66,8 @@ struct FindingJson {
     /// What it is about, without addresses: the path of a file, or what the memory is for.
     subject: String,
     evidence: String,
-    /// The honest cause that fits; `null` if none is known.
+    /// The honest cause that fits.
+    #[serde(skip_serializing_if = "Option::is_none")]
     explanation: Option<String>,
     advice: &'static str,
     /// The name of the finding, the same in every run.
