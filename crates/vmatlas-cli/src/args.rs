@@ -511,12 +511,23 @@ pub(crate) struct MetricsArgs {
     /// Read rows and status only, no page tables: no pss and no uss
     #[arg(long)]
     pub(crate) cheap: bool,
+    /// Also sum up by kind or label of memory (reads smaps), or count findings by rule of `audit`
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
+    pub(crate) also: Vec<MetricsBy>,
     /// Read processes below DIR
     #[arg(long, default_value = DEFAULT_PROC, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) proc: PathBuf,
     /// Print no warnings
     #[arg(short, long)]
     pub(crate) quiet: bool,
+}
+
+/// A further key of metrics.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MetricsBy {
+    Kind,
+    Label,
+    Rule,
 }
 
 /// The names of the rules.

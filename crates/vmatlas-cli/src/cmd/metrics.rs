@@ -1,7 +1,8 @@
 //! `vmatlas metrics`: sums over all processes for monitoring.
 
-use crate::args::MetricsArgs;
-use crate::output::{metrics, notes};
+use crate::args::{MetricsArgs, MetricsBy};
+use crate::output::metrics::Metrics;
+use crate::output::notes;
 use crate::trouble::Trouble;
 use oxhttp::Server;
 use oxhttp::model::{Body, Request, Response, StatusCode};
@@ -10,7 +11,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use vmatlas::{Census, GroupBy, Replace, SurveyOptions, write_file};
+use vmatlas::audit::AuditOptions;
+use vmatlas::{By, Census, GroupBy, Replace, SurveyOptions, write_file};
 
 /// The media type of OpenMetrics, version 1.0.0.
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -22,7 +24,8 @@ const MAX_CLIENTS: usize = 8;
 const FRESH: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &MetricsArgs) -> Result<bool, Trouble> {
-    let source = Source { proc: args.proc.clone(), cheap: args.cheap, top: args.top };
+    let (proc, also) = (args.proc.clone(), args.also.clone());
+    let source = Source { proc, cheap: args.cheap, top: args.top, also };
     if let Some(address) = args.listen {
         return serve(address, source, args.quiet);
     }
@@ -39,16 +42,27 @@ struct Source {
     proc: PathBuf,
     cheap: bool,
     top: usize,
+    also: Vec<MetricsBy>,
 }
 
 impl Source {
     fn text(&self) -> Result<String, Trouble> {
         let began = Instant::now();
-        let options =
-            SurveyOptions { by: GroupBy::Program, cheap: self.cheap, ..SurveyOptions::default() };
-        let survey = Census::of_machine(&self.proc)?.survey(options)?;
-        metrics::text(&survey, self.top, began.elapsed())
-            .map_err(|_| Trouble::new("the metrics could not be formatted"))
+        let census = || Census::of_machine(&self.proc);
+        let survey =
+            |by, cheap| census()?.survey(SurveyOptions { by, cheap, ..SurveyOptions::default() });
+        let mut metrics = Metrics::new();
+        metrics.programs(&survey(GroupBy::Program, self.cheap)?, self.top);
+        for (also, by) in [(MetricsBy::Kind, By::Kind), (MetricsBy::Label, By::Label)] {
+            if self.also.contains(&also) {
+                metrics.groups(&survey(GroupBy::Rows(by), false)?, by);
+            }
+        }
+        if self.also.contains(&MetricsBy::Rule) {
+            metrics.findings(&census()?.audit(&AuditOptions::default()));
+        }
+        metrics.took(began.elapsed());
+        metrics.text().map_err(|_| Trouble::new("the metrics could not be formatted"))
     }
 }
 

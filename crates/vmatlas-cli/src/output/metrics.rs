@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
+use vmatlas::audit::Audit;
 use vmatlas::words::printable;
-use vmatlas::{Survey, SurveyGroup};
+use vmatlas::{By, Survey, SurveyGroup};
 
 /// A program: the last part of its path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -93,28 +94,89 @@ const BY_PROGRAM: [ByProgram; 10] = [
     },
 ];
 
-/// The text of a survey by program, with labels for the largest `top` programs.
-pub(crate) fn text(survey: &Survey, top: usize, took: Duration) -> Result<String, fmt::Error> {
-    let mut registry = Registry::with_prefix("vmatlas");
-    let programs = programs(&survey.groups, top);
-    for ByProgram { name, help, unit, of } in BY_PROGRAM {
-        let family = Family::<Program, Gauge<u64, AtomicU64>>::default();
-        let mut is_known = false;
-        for (program, groups) in &programs {
-            let known: Option<Vec<u64>> = groups.iter().map(|group| of(group)).collect();
-            let Some(known) = known else { continue };
-            let value = match name {
-                "program_mappings_max" => known.into_iter().max().unwrap_or(0),
-                _ => known.into_iter().sum(),
-            };
-            family.get_or_create(&Program { program: program.clone() }).set(value);
-            is_known = true;
+/// A group of rows: a kind, or the group of a label.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Label {
+    label: String,
+}
+
+/// A rule of audits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RuleLabels {
+    rule: &'static str,
+    severity: &'static str,
+}
+
+/// Sums of a kind or label.
+const BY_ROWS: [(&str, &str, fn(&SurveyGroup) -> Option<u64>); 3] = [
+    ("resident", "Resident memory (rss)", |sum| sum.sizes.rss),
+    (
+        "proportional",
+        "Resident memory, of which each page counts once for all that map it (pss)",
+        |sum| sum.sizes.pss,
+    ),
+    ("swap", "Memory in swap space", |sum| sum.sizes.swap),
+];
+
+/// A number of bytes for each label.
+type Bytes<L> = Family<L, Gauge<u64, AtomicU64>>;
+
+/// Metrics in the making.
+pub(crate) struct Metrics(Registry);
+
+impl Metrics {
+    pub(crate) fn new() -> Metrics {
+        Metrics(Registry::with_prefix("vmatlas"))
+    }
+
+    /// The sums of a survey by program, with labels for the largest `top` programs, and what else it
+    /// has.
+    pub(crate) fn programs(&mut self, survey: &Survey, top: usize) {
+        let programs = programs(&survey.groups, top);
+        for ByProgram { name, help, unit, of } in BY_PROGRAM {
+            let family = Bytes::<Program>::default();
+            let mut is_known = false;
+            for (program, groups) in &programs {
+                let known: Option<Vec<u64>> = groups.iter().map(|group| of(group)).collect();
+                let Some(known) = known else { continue };
+                let value = match name {
+                    "program_mappings_max" => known.into_iter().max().unwrap_or(0),
+                    _ => known.into_iter().sum(),
+                };
+                family.get_or_create(&Program { program: program.clone() }).set(value);
+                is_known = true;
+            }
+            if is_known {
+                self.register(name, help, unit, family);
+            }
         }
-        if is_known {
-            register(&mut registry, name, help, unit, family);
+        self.machine(survey);
+        let counts = &survey.counts;
+        let (refused, silent) = (counts.refused.len() as u64, counts.silent.len() as u64);
+        for (name, help, value) in [
+            (
+                "max_map_count",
+                "Mappings that a process may have (vm.max_map_count)",
+                survey.max_map_count,
+            ),
+            ("processes_refused", "Processes that vmatlas may not read", Some(refused)),
+            ("processes_silent", "Processes that did not answer in time", Some(silent)),
+        ] {
+            let gauge = Gauge::<u64, AtomicU64>::default();
+            if let Some(value) = value {
+                gauge.set(value);
+                self.register(name, help, None, gauge);
+            }
         }
     }
-    if let Some(closing) = &survey.closing {
+
+    fn machine(&mut self, survey: &Survey) {
+        let Some(closing) = &survey.closing else { return };
         let parts = Family::<Part, Gauge>::default();
         let machine = &closing.machine;
         for (part, bytes) in [
@@ -132,51 +194,64 @@ pub(crate) fn text(survey: &Survey, top: usize, took: Duration) -> Result<String
         }
         parts.get_or_create(&Part { part: "unexplained" }).set(closing.unexplained);
         let help = "Memory of the machine by what it is for; the parts add up to MemTotal";
-        register(&mut registry, "machine_memory", help, Some(Unit::Bytes), parts);
+        self.register("machine_memory", help, Some(Unit::Bytes), parts);
     }
-    let counts = &survey.counts;
-    for (name, help, value) in [
-        (
-            "max_map_count",
-            "Mappings that a process may have (vm.max_map_count)",
-            survey.max_map_count,
-        ),
-        (
-            "processes_refused",
-            "Processes that vmatlas may not read",
-            Some(counts.refused.len() as u64),
-        ),
-        (
-            "processes_silent",
-            "Processes that did not answer in time",
-            Some(counts.silent.len() as u64),
-        ),
-    ] {
-        let gauge = Gauge::<u64, AtomicU64>::default();
-        if let Some(value) = value {
-            gauge.set(value);
-            registry.register(name, help, gauge);
+
+    /// The sums of a survey by kind or label. Of both there are only so many.
+    pub(crate) fn groups(&mut self, survey: &Survey, by: By) {
+        for (name, help, of) in BY_ROWS {
+            let (kinds, labels) = (Bytes::<Kind>::default(), Bytes::<Label>::default());
+            for group in &survey.groups {
+                let key = printable(&group.key);
+                let Some(bytes) = of(group) else { continue };
+                let _ = match by {
+                    By::Label => labels.get_or_create(&Label { label: key }).set(bytes),
+                    _ => kinds.get_or_create(&Kind { kind: key }).set(bytes),
+                };
+            }
+            let (name, unit) = (format!("{}_{name}", by.word()), Some(Unit::Bytes));
+            match by {
+                By::Label => self.register(&name, help, unit, labels),
+                _ => self.register(&name, help, unit, kinds),
+            }
         }
     }
-    let seconds = Gauge::<f64, AtomicU64>::default();
-    seconds.set(took.as_secs_f64());
-    let help = "Time that reading the processes took";
-    registry.register_with_unit("reading", help, Unit::Seconds, seconds);
-    let mut text = String::new();
-    encode(&mut text, &registry)?;
-    Ok(text)
-}
 
-fn register(
-    registry: &mut Registry,
-    name: &str,
-    help: &str,
-    unit: Option<Unit>,
-    metric: impl prometheus_client::registry::Metric,
-) {
-    match unit {
-        Some(unit) => registry.register_with_unit(name, help, unit, metric),
-        None => registry.register(name, help, metric),
+    /// The findings of an audit by rule.
+    pub(crate) fn findings(&mut self, audit: &Audit) {
+        let family = Family::<RuleLabels, Gauge>::default();
+        for found in &audit.findings {
+            let (rule, severity) = (found.finding.rule.id, found.finding.severity.word());
+            family.get_or_create(&RuleLabels { rule, severity }).inc();
+        }
+        self.register("findings", "Findings of an audit by rule and severity", None, family);
+    }
+
+    /// The time that reading took.
+    pub(crate) fn took(&mut self, time: Duration) {
+        let seconds = Gauge::<f64, AtomicU64>::default();
+        seconds.set(time.as_secs_f64());
+        let help = "Time that reading the processes took";
+        self.register("reading", help, Some(Unit::Seconds), seconds);
+    }
+
+    pub(crate) fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.0)?;
+        Ok(text)
+    }
+
+    fn register<M: prometheus_client::registry::Metric>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<Unit>,
+        metric: M,
+    ) {
+        match unit {
+            Some(unit) => self.0.register_with_unit(name, help, unit, metric),
+            None => self.0.register(name, help, metric),
+        }
     }
 }
 

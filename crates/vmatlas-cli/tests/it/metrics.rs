@@ -66,6 +66,21 @@ fn labels_are_bounded() {
 }
 
 #[test]
+fn kinds_labels_and_rules_where_asked() {
+    let _sleeper = Sleeper::start();
+    let run = vmatlas(&["metrics", "--cheap", "--also", "kind,label,rule"]);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    let found = samples(&run.text());
+    let has = |name: &str| found.get(name).is_some_and(|value| *value > 0.0);
+    assert!(has("vmatlas_kind_resident_bytes{kind=\"file\"}"), "{found:?}");
+    assert!(has("vmatlas_kind_proportional_bytes{kind=\"stack\"}"), "{found:?}");
+    assert!(has("vmatlas_label_resident_bytes{label=\"file\"}"), "{found:?}");
+    let rules = found.keys().filter(|name| name.starts_with("vmatlas_findings{rule=\""));
+    assert!(rules.count() > 0, "{found:?}");
+    assert!(!vmatlas(&["metrics", "--cheap"]).text().contains("findings"));
+}
+
+#[test]
 fn a_file_for_a_collector() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("vmatlas.prom");
