@@ -112,8 +112,11 @@ struct RuleLabels {
     severity: &'static str,
 }
 
+/// A sum of a group.
+type Sum = fn(&SurveyGroup) -> Option<u64>;
+
 /// Sums of a kind or label.
-const BY_ROWS: [(&str, &str, fn(&SurveyGroup) -> Option<u64>); 3] = [
+const BY_ROWS: [(&str, &str, Sum); 3] = [
     ("resident", "Resident memory (rss)", |sum| sum.sizes.rss),
     (
         "proportional",
