@@ -306,6 +306,30 @@ impl From<TotalsBy> for vmatlas::By {
     }
 }
 
+/// The key of growth.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GrowthBy {
+    Mapping,
+    Kind,
+    Label,
+    File,
+    /// Programs and libraries with all their segments; other memory by kind
+    Image,
+}
+
+impl GrowthBy {
+    /// The key of sums; `None` if each mapping is compared.
+    pub(crate) fn sums(self) -> Option<vmatlas::By> {
+        match self {
+            GrowthBy::Mapping => None,
+            GrowthBy::Kind => Some(vmatlas::By::Kind),
+            GrowthBy::Label => Some(vmatlas::By::Label),
+            GrowthBy::File => Some(vmatlas::By::File),
+            GrowthBy::Image => Some(vmatlas::By::Image),
+        }
+    }
+}
+
 /// The bytes that are counted.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Count {
@@ -676,6 +700,13 @@ pub(crate) struct DiffArgs {
     pub(crate) first: String,
     /// The second target
     pub(crate) second: String,
+    /// Compare sizes (smaps) instead: what grew and what shrank, the largest change first. Snapshots
+    /// have them if they were saved with --sizes
+    #[arg(long)]
+    pub(crate) sizes: bool,
+    /// With --sizes: the key of the sums
+    #[arg(long, value_enum, default_value_t = GrowthBy::Mapping, requires = "sizes")]
+    pub(crate) by: GrowthBy,
     /// Compare only mappings for which EXPR holds
     #[arg(long = "where", value_name = "EXPR")]
     pub(crate) filter: Option<Filter>,

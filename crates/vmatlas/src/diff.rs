@@ -1,10 +1,12 @@
 //! The differences between two address spaces, with their origins.
 
 use crate::atlas::Atlas;
+use crate::growth::{SizeChange, SumGrowth, by_key};
 use crate::recorded::{Ending, Made, Recorded};
 use crate::row::Row;
+use crate::totals::By;
 use std::collections::HashMap;
-use vmatlas_maps::{AddressRange, Change, Filter, Mapping, Maps};
+use vmatlas_maps::{AddressRange, Change, Filter, Group, Mapping, Maps, Sizes, Totals};
 
 /// The difference between two address spaces, by the identity of mappings: see
 /// [`vmatlas_maps::Diff`].
@@ -15,6 +17,20 @@ pub struct Diff<'a> {
     pub rows: vmatlas_maps::Diff<'a>,
     from_index: HashMap<Mapping<'a>, usize>,
     to_index: HashMap<Mapping<'a>, usize>,
+    taken: Taken,
+}
+
+/// Whether each row counts, of the first side and of the second; all do if there is no filter.
+struct Taken(Option<[Vec<bool>; 2]>);
+
+const FROM: usize = 0;
+const TO: usize = 1;
+
+impl Taken {
+    /// Whether the row at an index of a side counts.
+    fn has(&self, side: usize, index: usize) -> bool {
+        self.0.as_ref().is_none_or(|taken| taken[side].get(index) == Some(&true))
+    }
 }
 
 /// The origins of a row's change, if both sides belong to one recording.
@@ -27,7 +43,7 @@ pub struct Causes<'a> {
     pub ended: Option<Ending>,
 }
 
-/// A row whose size changed, or that was added or removed, between two readings.
+/// A row whose sizes changed, or that was added or removed, between two readings.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct Growth<'a> {
@@ -35,10 +51,8 @@ pub struct Growth<'a> {
     pub from: Option<Row<'a>>,
     /// The row after; `None` if it was removed.
     pub to: Option<Row<'a>>,
-    /// The change of its size in bytes.
-    pub size: i64,
-    /// The change of its resident memory in bytes, if both readings have sizes.
-    pub rss: Option<i64>,
+    /// The change of its sizes; of sizes of smaps only if both readings have them.
+    pub change: SizeChange,
 }
 
 /// Compares two address spaces.
@@ -56,7 +70,7 @@ pub fn diff<'a>(from: &'a Atlas, to: &'a Atlas) -> Diff<'a> {
     };
     let mut rows = vmatlas_maps::Diff::compare(from.maps(), to.maps());
     part_strangers(from, to, &mut rows);
-    Diff { from, to, rows, from_index: index(from), to_index: index(to) }
+    Diff { from, to, rows, from_index: index(from), to_index: index(to), taken: Taken(None) }
 }
 
 /// Parts memory without a name that was compared by its place, if the recording or log shows that
@@ -85,11 +99,19 @@ fn part_strangers<'a>(from: &'a Atlas, to: &'a Atlas, rows: &mut vmatlas_maps::D
 impl<'a> Diff<'a> {
     /// Drops the rows that a filter matches on neither side.
     pub fn retain(&mut self, filter: &Filter) {
+        let taken =
+            |atlas: &Atlas| -> Vec<bool> { atlas.rows().map(|row| filter.matches(&row)).collect() };
+        self.taken = Taken(Some([taken(self.from), taken(self.to)]));
+        let counts = |side, index: &HashMap<Mapping<'a>, usize>, row: &Mapping<'a>| {
+            index.get(row).is_some_and(|&at| self.taken.has(side, at))
+        };
+        let from = |row: &Mapping<'a>| counts(FROM, &self.from_index, row);
+        let to = |row: &Mapping<'a>| counts(TO, &self.to_index, row);
         let rows = &mut self.rows;
-        rows.added.retain(|row| filter.matches(row));
-        rows.removed.retain(|row| filter.matches(row));
-        rows.moved.retain(|(from, to)| filter.matches(from) || filter.matches(to));
-        rows.changed.retain(|change| filter.matches(&change.from) || filter.matches(&change.to));
+        rows.added.retain(to);
+        rows.removed.retain(from);
+        rows.moved.retain(|(a, b)| from(a) || to(b));
+        rows.changed.retain(|change| from(&change.from) || to(&change.to));
     }
 
     /// Whether the two sides differ in nothing but addresses.
@@ -107,7 +129,7 @@ impl<'a> Diff<'a> {
         self.to.row(*self.to_index.get(row)?)
     }
 
-    /// All rows whose size changed, or that were added or removed. The largest change of resident
+    /// All rows whose sizes changed, or that were added or removed. The largest change of resident
     /// memory comes first, or of size if there are no sizes of smaps.
     pub fn by_growth(&self) -> Vec<Growth<'a>> {
         let added = self.rows.added.iter().map(|row| (None, self.to_row(row)));
@@ -116,36 +138,58 @@ impl<'a> Diff<'a> {
         let kept = changed.chain(self.rows.moved.iter().copied()).chain(self.same());
         let kept = kept.map(|(from, to)| (self.from_row(&from), self.to_row(&to)));
         let with_sizes = self.from.has_sizes() && self.to.has_sizes();
-        let growth = |(from, to): (Option<Row<'a>>, Option<Row<'a>>)| {
-            let by = |value: &dyn Fn(&Row<'a>) -> u64| {
-                let value = |row: &Option<Row<'a>>| row.as_ref().map_or(0, value);
-                value(&to).wrapping_sub(value(&from)).cast_signed()
-            };
-            Growth {
-                from,
-                to,
-                size: by(&|row| row.range.size()),
-                rss: with_sizes.then(|| by(&|row| row.rss().unwrap_or(0))),
+        let side = |row: Option<Row<'a>>| {
+            let row = row?;
+            // smaps_rollup has one row for the whole process, whose range includes the gaps.
+            let size = if row.is_rollup() { 0 } else { row.range.size() };
+            Some((size, if with_sizes { row.sizes() } else { Sizes::default() }))
+        };
+        let growth = |(from, to)| {
+            let mut change = SizeChange::between(side(from), side(to));
+            if !with_sizes {
+                change = SizeChange { size: change.size, ..SizeChange::default() };
             }
+            Growth { from, to, change }
         };
         let mut all: Vec<Growth<'a>> = added
             .chain(removed)
             .chain(kept)
             .map(growth)
-            .filter(|growth| growth.size != 0 || growth.rss.unwrap_or(0) != 0)
+            .filter(|growth| !growth.change.is_nothing())
             .collect();
-        all.sort_by_key(|growth| {
-            let (rss, size) = (growth.rss.unwrap_or(0).unsigned_abs(), growth.size.unsigned_abs());
-            std::cmp::Reverse((rss, size))
-        });
+        all.sort_by_key(|growth| growth.change.rank());
         all
+    }
+
+    /// The groups of rows whose sizes changed, the largest change of resident memory first. With a
+    /// [filter](Diff::retain), those rows of each side count that it matches. Rows of several
+    /// processes have no sums.
+    pub fn growth(&self, by: By) -> Vec<SumGrowth> {
+        let taken = |side| move |index| self.taken.has(side, index);
+        by_key((self.from, taken(FROM)), (self.to, taken(TO)), by)
+    }
+
+    /// The change of the sums of all rows that count.
+    pub fn whole_change(&self) -> SizeChange {
+        let side = |side, atlas: &Atlas| {
+            let taken = |index| self.taken.has(side, index);
+            let all = Totals::sum(atlas.maps(), Group::Kind, taken).all;
+            let with_sizes = self.from.has_sizes() && self.to.has_sizes();
+            Some((all.size, if with_sizes { all.sizes } else { Sizes::default() }))
+        };
+        SizeChange::between(side(FROM, self.from), side(TO, self.to))
     }
 
     /// The rows that are the same in both.
     fn same(&self) -> impl Iterator<Item = (Mapping<'a>, Mapping<'a>)> + '_ {
         let moved: std::collections::HashSet<Mapping<'a>> =
             self.rows.moved.iter().map(|(_, to)| *to).collect();
-        let same = self.to.maps().iter().filter(|row| self.from_index.contains_key(row));
+        let counts = |row: &Mapping<'a>, at: usize| {
+            let before = self.from_index.get(row);
+            before.is_some_and(|&from| self.taken.has(FROM, from) || self.taken.has(TO, at))
+        };
+        let rows = self.to.maps().iter().enumerate();
+        let same = rows.filter(move |(at, row)| counts(row, *at)).map(|(_, row)| row);
         same.filter(move |row| !moved.contains(row)).map(|row| (row, row))
     }
 
@@ -213,12 +257,10 @@ fn lost(change: &Change<'_>, now: &Maps) -> Option<u64> {
     })
 }
 
-/// `+12K -> …`: the change of resident memory or of size, and the row.
+/// `+12K  7f…`: the change of resident memory or of size, and the row.
 impl std::fmt::Display for Growth<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let by = self.rss.filter(|rss| *rss != 0).unwrap_or(self.size);
-        let sign = if by < 0 { '-' } else { '+' };
-        write!(f, "{sign}{:<6}", crate::words::size(by.unsigned_abs()))?;
+        write!(f, "{:<7}", self.change)?;
         self.to.or(self.from).map_or(Ok(()), |row| write!(f, " {row}"))
     }
 }

@@ -43,6 +43,7 @@ mod extent;
 mod fold;
 #[cfg(feature = "recordings")]
 mod folded_frames;
+mod growth;
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 mod guard;
 mod identity;
@@ -88,6 +89,7 @@ pub use extent::Extent;
 pub use fold::{Fold, Folded, FoldedGroup, Folds};
 #[cfg(feature = "recordings")]
 pub use folded_frames::{FoldedFrame, folded_frames};
+pub use growth::{SizeChange, SumGrowth};
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub use guard::{Guard, recorder_was_killed};
 pub use image_rows::ImageRows;
@@ -125,7 +127,7 @@ pub use survey::{
 pub use totals::{By, GroupTotals, MapTotals};
 #[cfg(all(feature = "scenarios", target_pointer_width = "64"))]
 pub use verify::{Outcome, Status, Verifier, VerifyReport};
-pub use watch::{Reading, SumGrowth, Watch, watch};
+pub use watch::{Reading, Watch, watch};
 
 pub use vmatlas_explain::{beyond, coredump, crash as crashes, explain, frames, label, tagged};
 pub use vmatlas_linux::frames::FrameKind;

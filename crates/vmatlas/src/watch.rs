@@ -2,13 +2,10 @@
 
 use crate::atlas::{Atlas, Open};
 use crate::error::Result;
-use crate::machine::Sum;
+use crate::growth::{SumGrowth, by_key};
 use crate::needs::Needs;
 use crate::source::open::Target;
 use crate::totals::By;
-use crate::words;
-use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -27,19 +24,6 @@ pub struct Reading {
     atlas: Arc<Atlas>,
     before: Arc<Atlas>,
     since: Duration,
-}
-
-/// The growth of a group between two readings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct SumGrowth {
-    /// The key of the group, as in [`Sum::key`].
-    pub key: String,
-    /// The change of size in bytes; below 0 if it shrank.
-    pub size: i64,
-    /// The change of resident memory in bytes.
-    pub rss: i64,
 }
 
 /// Reads a target with its sizes, now and then at every interval.
@@ -93,29 +77,6 @@ impl Reading {
 
     /// The groups that grew or shrank since the last reading, the largest change first.
     pub fn growth(&self, by: By) -> impl Iterator<Item = SumGrowth> + use<> {
-        let mut all: BTreeMap<String, SumGrowth> = BTreeMap::new();
-        for (atlas, sign) in [(&self.before, -1), (&self.atlas, 1)] {
-            for Sum { key, size, rss, .. } in atlas.totals(by) {
-                let growth = all.entry(key.clone()).or_insert(SumGrowth { key, size: 0, rss: 0 });
-                growth.size = growth.size.saturating_add(sign * size.cast_signed());
-                growth.rss = growth.rss.saturating_add(sign * rss.unwrap_or(0).cast_signed());
-            }
-        }
-        let mut all: Vec<SumGrowth> =
-            all.into_values().filter(|growth| growth.size != 0 || growth.rss != 0).collect();
-        all.sort_by_key(|growth| {
-            std::cmp::Reverse((growth.rss.unsigned_abs(), growth.size.unsigned_abs()))
-        });
-        all.into_iter()
-    }
-}
-
-/// `+1.2M thread stack`: the change of resident memory or of size.
-impl fmt::Display for SumGrowth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let by = if self.rss == 0 { self.size } else { self.rss };
-        let sign = if by < 0 { '-' } else { '+' };
-        let size = words::size(by.unsigned_abs());
-        write!(f, "{sign}{size} {}", words::printable(self.key.as_bytes()))
+        by_key((&self.before, |_| true), (&self.atlas, |_| true), by).into_iter()
     }
 }

@@ -16,5 +16,5 @@ pub use origins::{ending, folded_frame, origin, origins, thread};
 pub use rows::{labels, mapping, sections};
 pub use shell::{shell_target, shell_word};
 pub use values::{
-    bytes, count, hex, name, printable, rights, seconds, share, size, status, tagged,
+    bytes, change, count, hex, name, printable, rights, seconds, share, size, status, tagged,
 };

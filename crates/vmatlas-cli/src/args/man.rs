@@ -86,6 +86,7 @@ const EXTRAS: [Extra; 16] = [
         examples: &[
             ("vmatlas diff before.maps 1234", "Compares a saved map with a process."),
             ("vmatlas diff run.vmrec@1 run.vmrec@2", "Compares two moments of a recording."),
+            ("vmatlas diff a.snap 1234 --sizes --by label", "Shows which memory has grown since."),
         ],
         files: &[],
         see_also: &["diff(1)"],

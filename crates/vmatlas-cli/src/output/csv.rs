@@ -23,6 +23,11 @@ impl Cell {
         Cell(number.to_string().into_bytes())
     }
 
+    /// A change, with `-` if it is below 0.
+    pub(super) fn change(change: i64) -> Cell {
+        Cell(change.to_string().into_bytes())
+    }
+
     /// An address or offset, with `0x`.
     pub(super) fn address(address: u64) -> Cell {
         Cell(format!("{address:#x}").into_bytes())

@@ -1,7 +1,11 @@
 //! The differences between two maps.
 
+pub(crate) mod growth;
+
+use self::growth::{Growth, GrowthJson};
 use super::Answer;
 use super::csv::{self, Cell};
+use super::fit::Fit;
 use super::json::formatter::Addresses;
 use super::json::{self, Hex, MappingJson, Schema, WarningJson};
 use super::style::{self, Paint};
@@ -20,6 +24,8 @@ pub(crate) struct DiffAnswer<'a> {
     pub(crate) first: &'a Atlas,
     pub(crate) second: &'a Atlas,
     pub(crate) diff: &'a Diff<'a>,
+    /// What grew and shrank, with --sizes.
+    pub(crate) growth: Option<Growth<'a>>,
 }
 
 #[derive(Serialize)]
@@ -34,6 +40,9 @@ pub(crate) struct DiffJson<'a> {
     /// The events that made or ended them, if both targets are moments of one recording.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     causes: Vec<CauseJson<'a>>,
+    /// The changes of sizes, with --sizes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    growth: Option<GrowthJson<'a>>,
     warnings: Vec<WarningJson>,
 }
 
@@ -149,7 +158,10 @@ fn moved<'d, 'a>(diff: &'d Diff<'a>) -> impl Iterator<Item = &'d (Mapping<'a>, M
 
 impl Answer for DiffAnswer<'_> {
     fn text(&self, paint: Paint) -> String {
-        text(self.diff, &Causes::of(self.diff), paint)
+        match &self.growth {
+            Some(growth) => growth.text(Fit::of_stdout(), paint),
+            None => text(self.diff, &Causes::of(self.diff), paint),
+        }
     }
 
     fn json(&self, out: &mut dyn Write, addresses: Addresses) -> io::Result<()> {
@@ -178,12 +190,16 @@ impl Answer for DiffAnswer<'_> {
                     .filter_map(|(a, b)| Some(MoveJson { from: from(a)?, to: to(b)? }))
                     .collect(),
                 causes: who.json(),
+                growth: self.growth.as_ref().map(|growth| growth.json(addresses)),
             },
         )
     }
 
     fn csv(&self, out: &mut dyn Write) -> io::Result<()> {
-        csv::write(out, &columns(), &self.differences())
+        match &self.growth {
+            Some(growth) => growth.csv(out),
+            None => csv::write(out, &columns(), &self.differences()),
+        }
     }
 }
 
@@ -269,9 +285,13 @@ fn text(all: &Diff<'_>, who: &Causes, paint: Paint) -> String {
     }
     let (added, removed, changed) = (diff.added.len(), diff.removed.len(), diff.changed.len());
     let moved = moved(all).count();
+    let resident = all.whole_change().rss.filter(|rss| *rss != 0);
+    let resident =
+        resident.map(|rss| format!("; resident memory {} (--sizes)", words::change(rss)));
     let _ = writeln!(
         text,
-        "{added} added, {removed} removed, {changed} changed, {moved} at another address only"
+        "{added} added, {removed} removed, {changed} changed, {moved} at another address only{}",
+        resident.unwrap_or_default()
     );
     text
 }

@@ -169,7 +169,8 @@ fn every_option_of_blame_has_an_effect() {
 
 #[test]
 fn every_option_of_diff_has_an_effect() {
-    let options = [&COMMON[..], &[CSV, WHERE]].concat();
+    let sizes: [Words; 2] = [&["--sizes"], &["--by", "kind", "--sizes"]];
+    let options = [&COMMON[..], &[CSV, WHERE], &sizes].concat();
     for (first, second) in [(MAPS, LOG), (SMAPS, "captures/busybox-i386-6.1.smaps"), (CORE, MAPS)] {
         check("diff", &[first, second], &options, true);
     }

@@ -15,6 +15,7 @@ mod explain;
 mod csv;
 mod documents;
 mod format;
+mod growth;
 mod hostile;
 mod labels;
 mod live;

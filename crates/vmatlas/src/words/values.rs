@@ -8,6 +8,16 @@ pub fn size(bytes: u64) -> String {
     size::short(bytes)
 }
 
+/// A change in bytes, in short form with its sign: `+1.2M`, `-4K`, `0`.
+pub fn change(bytes: i64) -> String {
+    let sign = match bytes {
+        0 => "",
+        ..0 => "-",
+        _ => "+",
+    };
+    format!("{sign}{}", size(bytes.unsigned_abs()))
+}
+
 /// The address of a pointer with upper bits that are no part of it, as a clause.
 pub fn tagged(tagged: &Tagged) -> String {
     let Tagged { pointer, address, bits, is_certain, .. } = tagged;
