@@ -82,7 +82,7 @@ pub use facts::guards::{has_guards, is_guarded};
 pub use facts::{FactSources, gather_core_facts, gather_facts, gather_image_facts};
 pub use freeze::{CannotStop, Freeze, Frozen, RunningThread};
 pub use images::{Image, Images, RowOfFile, SharedElf};
-pub use limits::Limits;
+pub use limits::{Limits, cpu_time};
 #[cfg(feature = "recordings")]
 pub use lookup::FilesNow;
 pub use memory::ProcessMemory;

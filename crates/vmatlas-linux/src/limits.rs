@@ -32,7 +32,7 @@ impl Limits {
 }
 
 /// The processor time that all threads of this process have used.
-fn cpu_time() -> Duration {
+pub fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::try_from(time).unwrap_or_default()
 }

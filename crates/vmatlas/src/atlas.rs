@@ -318,6 +318,13 @@ impl Atlas {
         self.read_again(self.open.clone())
     }
 
+    /// Reads the same process again, with sizes or without.
+    pub(crate) fn again_with_sizes(&self, sizes: bool) -> Result<Atlas> {
+        let mut open = self.open.clone();
+        open.how.sizes = sizes;
+        self.read_again(open)
+    }
+
     fn read_again(&self, open: Open) -> Result<Atlas> {
         let read = match &self.source {
             Source::Live(live) => {

@@ -18,7 +18,7 @@
 //! | read rows | [`Atlas::rows`], [`Row`], [`FIELDS`], [`Filter`] |
 //! | look up addresses | [`Atlas::at`], [`Atlas::at_all`], [`Place`]; by symbol [`Location`], [`Atlas::locate`] |
 //! | sum up | [`Atlas::totals`], [`MapTotals`]; over processes [`Census`], [`Survey`], [`machine()`] |
-//! | compare | [`diff()`], [`watch()`] |
+//! | compare | [`diff()`], [`Watch`] |
 //! | find the origins of memory | [`Row::made`], [`Atlas::blame`], [`Atlas::lives`] |
 //! | explain a crash | [`CrashInput`], [`Atlas::crash`], [`Atlas::explain_access`] |
 //! | find what is wrong | [`audit`], [`Census::audit`], [`Atlas::audit`] |
@@ -127,7 +127,10 @@ pub use survey::{
 pub use totals::{By, GroupTotals, MapTotals};
 #[cfg(all(feature = "scenarios", target_pointer_width = "64"))]
 pub use verify::{Outcome, Status, Verifier, VerifyReport};
-pub use watch::{Reading, Watch, watch};
+pub use watch::{
+    FEWEST, Finding, Look, LookTotal, Measure, RowChange, Trend, Verdict, Watch, WatchOptions,
+    trend,
+};
 
 pub use vmatlas_explain::{beyond, coredump, crash as crashes, explain, frames, label, tagged};
 pub use vmatlas_linux::frames::FrameKind;

@@ -9,6 +9,7 @@ pub(crate) mod origins;
 pub(crate) mod rows;
 pub(crate) mod shell;
 pub(crate) mod values;
+mod verdict;
 
 pub use frames::{brief_function, function, module_name, short_function};
 #[cfg(feature = "recordings")]
@@ -18,3 +19,4 @@ pub use shell::{shell_target, shell_word};
 pub use values::{
     bytes, change, count, hex, name, printable, rights, seconds, share, size, status, tagged,
 };
+pub use verdict::verdict;

@@ -3,3 +3,4 @@ mod atlas;
 mod examples;
 mod fold;
 mod program;
+mod watch;
