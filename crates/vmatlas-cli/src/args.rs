@@ -49,6 +49,9 @@ pub(crate) enum Command {
     /// Find what is wrong in processes: code that can be written, comes from no file, or was changed
     #[command(after_help = AUDIT)]
     Audit(AuditArgs),
+    /// Watch processes: what grows, how fast, and whether it grows steadily
+    #[command(after_help = WATCH)]
+    Watch(WatchArgs),
     /// Show the mapping, file, section, symbol and label at addresses of a target
     At(AtArgs),
     /// Compare two targets: mappings that appeared, vanished, grew, shrank or changed permissions
@@ -103,6 +106,13 @@ const AUDIT: &str = "TARGET is a PID, a name (all processes of that name), @cgro
     (info, low, medium, high, critical), which an honest explanation lowers; names that a program chooses never do. \
     docs/audit.md lists the rules, --explain RULE prints one.\n\
     Exit status: 0 no finding at or above --fail-on, 1 at least one, 2 error.";
+
+/// What `watch` prints and costs.
+const WATCH: &str = "TARGET is a PID, a name (all processes of that name), @cgroup:PATH, @unit:NAME or @container:ID; \
+    several are summed up, and processes that join them are added. A line of a look has the change of resident memory \
+    since the start, since the last look and in a minute, then resident memory. The verdict names only what grows \
+    steadily: neither growth once, nor at the start, nor up and down. The sizes of mappings are read as often as it \
+    takes less than 1 % of a core; Ctrl-C prints a summary.";
 
 /// How completions come into a shell.
 const COMPLETIONS: &str = "bash and zsh: source <(vmatlas completions SHELL); fish: vmatlas completions fish | source. \
@@ -579,6 +589,50 @@ pub(crate) enum AuditSeverity {
     Critical,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct WatchArgs {
+    /// The processes: PIDs, names, @cgroup:PATH, @unit:NAME, @container:ID
+    #[arg(required = true, value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+    /// The time between two looks (200ms, 1s, 5m), at least 10ms
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub(crate) every: Duration,
+    /// End after TIME (30s, 10m, 2h) [default: with Ctrl-C or the processes]
+    #[arg(long = "for", value_name = "TIME", value_parser = time)]
+    pub(crate) duration: Option<Duration>,
+    /// The key of the sums
+    #[arg(long, value_enum, default_value_t = WatchBy::Label)]
+    pub(crate) by: WatchBy,
+    /// Read the sizes of mappings at each look, whatever that costs
+    #[arg(long)]
+    pub(crate) sizes: bool,
+    /// Print at most N sums of a look
+    #[arg(long, value_name = "N", default_value_t = 5, conflicts_with = "ndjson")]
+    pub(crate) top: usize,
+    /// Print a JSON object on a line for each look
+    #[arg(long)]
+    pub(crate) ndjson: bool,
+    /// Color the output
+    #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub(crate) color: Color,
+    /// Read processes below DIR
+    #[arg(long, default_value = DEFAULT_PROC, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) proc: PathBuf,
+    /// Print no notes
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// The key of the sums of a watch.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WatchBy {
+    Kind,
+    Label,
+    File,
+    /// Programs and libraries with all their segments; other memory by kind
+    Image,
+}
+
 /// The key of sums over processes.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AllBy {
@@ -818,6 +872,15 @@ fn time(text: &str) -> Result<Duration, String> {
     let seconds = number.parse::<f64>().ok().map(|number| number * factor);
     let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     time.ok_or_else(|| "a time is a number with ms, s, m or h, like 200ms or 10m".to_owned())
+}
+
+/// Parses a time between two looks.
+fn interval(text: &str) -> Result<Duration, String> {
+    let time = time(text)?;
+    match time >= Duration::from_millis(10) {
+        true => Ok(time),
+        false => Err("the time between two looks is at least 10ms".to_owned()),
+    }
 }
 
 /// Parses `512M,10s`; what is missing has its default.

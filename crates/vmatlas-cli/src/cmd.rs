@@ -24,6 +24,7 @@ mod show_one;
 mod show_several;
 mod target_words;
 pub(crate) mod verify;
+pub(crate) mod watch;
 
 use crate::args::{CommonArgs, DEFAULT_PROC, MomentArgs};
 use crate::output::notes;

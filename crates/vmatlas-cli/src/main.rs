@@ -59,6 +59,7 @@ fn run(cli: &Cli, matches: &ArgMatches) -> Result<ExitCode, Trouble> {
         Some(Command::Metrics(args)) => cmd::metrics::run(args),
         Some(Command::Shared(args)) => cmd::shared::run(args),
         Some(Command::Audit(args)) => cmd::audit::run(args),
+        Some(Command::Watch(args)) => cmd::watch::run(args),
         Some(Command::At(args)) => cmd::at::run(args),
         Some(Command::Diff(args)) => cmd::diff::run(args),
         Some(Command::Access(args)) => cmd::access::run(args),

@@ -29,6 +29,7 @@ pub(crate) mod show;
 pub(crate) mod style;
 mod unread;
 pub(crate) mod verify;
+pub(crate) mod watch;
 
 use self::json::formatter::Addresses;
 use crate::args::CommonArgs;

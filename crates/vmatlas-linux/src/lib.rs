@@ -50,6 +50,8 @@ mod freeze;
 #[doc(hidden)]
 pub mod fuzzing;
 mod images;
+#[cfg(feature = "record")]
+mod interrupt;
 mod limits;
 #[cfg(feature = "recordings")]
 mod lookup;
@@ -82,6 +84,8 @@ pub use facts::guards::{has_guards, is_guarded};
 pub use facts::{FactSources, gather_core_facts, gather_facts, gather_image_facts};
 pub use freeze::{CannotStop, Freeze, Frozen, RunningThread};
 pub use images::{Image, Images, RowOfFile, SharedElf};
+#[cfg(feature = "record")]
+pub use interrupt::Interrupt;
 pub use limits::{Limits, cpu_time};
 #[cfg(feature = "recordings")]
 pub use lookup::FilesNow;

@@ -133,6 +133,8 @@ pub use watch::{
 };
 
 pub use vmatlas_explain::{beyond, coredump, crash as crashes, explain, frames, label, tagged};
+#[cfg(feature = "record")]
+pub use vmatlas_linux::Interrupt;
 pub use vmatlas_linux::frames::FrameKind;
 pub use vmatlas_linux::processes::{CgroupMemory, MachineMemory, Reach};
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]

@@ -16,7 +16,7 @@ struct Extra {
     see_also: &'static [&'static str],
 }
 
-const EXTRAS: [Extra; 16] = [
+const EXTRAS: [Extra; 17] = [
     Extra {
         command: "",
         examples: &[
@@ -80,6 +80,16 @@ const EXTRAS: [Extra; 16] = [
         ],
         files: &[],
         see_also: &["addr2line(1)", "nm(1)"],
+    },
+    Extra {
+        command: "watch",
+        examples: &[
+            ("vmatlas watch nginx", "Shows what grows in all processes of nginx, each second."),
+            ("vmatlas watch 1234 --every 10s --for 1h", "Ends after an hour, with a verdict."),
+            ("vmatlas watch @unit:ssh --ndjson", "Prints a JSON object for each look."),
+        ],
+        files: &[],
+        see_also: &["proc_pid_smaps(5)"],
     },
     Extra {
         command: "diff",

@@ -1,11 +1,11 @@
 //! What grows: `diff --sizes` and `watch`.
 
 use crate::schema::Schema;
-use crate::vmatlas::{testdata, vmatlas};
+use crate::vmatlas::{command, testdata, vmatlas};
 use serde_json::Value;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 
 /// `testdata/programs/growing.c` in one of its modes, which takes steps on demand.
@@ -42,6 +42,13 @@ impl Growing {
 
     fn pid(&self) -> String {
         self.0.id().to_string()
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let _ = self.watch.kill();
+        let _ = self.watch.wait();
     }
 }
 
@@ -143,4 +150,130 @@ fn filters_of_growth_may_ask_for_sizes() {
         crate::vmatlas::vmatlas_with_input(&["diff", "-", &files.path("before"), "--sizes"], &both);
     assert_eq!(run.status, 2);
     assert!(run.stderr.contains("has rows of 2 processes, and only rows of one"), "{}", run.stderr);
+}
+
+/// `vmatlas watch` of a program, which takes a step after each line.
+struct Watching {
+    program: Growing,
+    watch: Child,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+}
+
+impl Watching {
+    fn start(mode: &str, args: &[&str]) -> Watching {
+        let program = Growing::start(mode);
+        let pid = program.pid();
+        let args = [&["watch", &pid, "--every", "10ms", "--sizes"], args].concat();
+        let mut watch =
+            command(&args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+        Watching { program, watch, lines }
+    }
+
+    /// Takes steps until a line is as wanted.
+    fn until(&mut self, wanted: impl Fn(&str) -> bool) -> String {
+        for line in self.lines.by_ref() {
+            let line = line.unwrap();
+            if wanted(&line) {
+                return line;
+            }
+            self.program.step();
+        }
+        panic!("it ended");
+    }
+
+    /// The rest of what it prints, and its status.
+    fn rest(&mut self) -> (String, Option<i32>) {
+        let rest: Vec<String> = self.lines.by_ref().map(Result::unwrap).collect();
+        (rest.join("\n"), self.watch.wait().unwrap().code())
+    }
+}
+
+#[test]
+fn a_watch_names_what_grows_in_lines_of_json() {
+    let mut watching = Watching::start("malloc", &["--ndjson"]);
+    let schema = Schema::of("watch");
+    let parsed = |line: &str| -> Value {
+        let line = serde_json::from_str(line).unwrap();
+        schema.check(&line);
+        line
+    };
+    let first = parsed(&watching.until(|_| true));
+    assert_eq!(first["target"], watching.program.pid());
+    assert!(first["verdict"].is_null() && first["depth"] == "smaps", "{first}");
+    let line = parsed(&watching.until(|line| parsed(line)["growing"][0]["measure"] == "rss"));
+    assert_eq!(line["growing"][0]["key"], "heap", "{line}");
+    assert!(line["verdict"].as_str().unwrap().starts_with("heap grows by "), "{line}");
+    let heap = &line["totals"][0];
+    let delta = heap["delta"].as_i64().unwrap();
+    assert!(heap["key"] == "heap" && delta > 0, "{line}");
+    let before = first["totals"].as_array().unwrap().iter().find(|total| total["key"] == "heap");
+    let before = before.map_or(0, |total| total["rss"].as_i64().unwrap());
+    assert_eq!(heap["rss"].as_i64().unwrap() - before, delta);
+}
+
+#[test]
+fn a_watch_ends_with_a_summary() {
+    let mut watching = Watching::start("malloc", &[]);
+    watching.until(|line| line.contains("heap grows by "));
+    let pid = watching.watch.id().to_string();
+    assert!(Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
+    let (rest, status) = watching.rest();
+    let (_, summary) = rest.rsplit_once(" looks in ").unwrap_or_else(|| panic!("{rest}"));
+    assert!(summary.contains(" resident\n"), "{summary}");
+    assert!(summary.lines().last().unwrap().starts_with("heap grows by "), "{summary}");
+    assert_eq!(status, Some(0));
+
+    let mut watching = Watching::start("none", &[]);
+    watching.until(|line| line.contains("nothing grows"));
+    watching.program.0.kill().unwrap();
+    watching.program.0.wait().unwrap();
+    let (rest, status) = watching.rest();
+    assert!(rest.contains("; all processes have ended\nnothing grows"), "{rest}");
+    assert_eq!(status, Some(0));
+}
+
+#[test]
+fn a_watch_of_some_time_shows_rows_that_come_and_go() {
+    let program = Growing::start("none");
+    let run = vmatlas(&[
+        "watch",
+        "-q",
+        &program.pid(),
+        "--for",
+        "15ms",
+        "--every",
+        "10ms",
+        "--by",
+        "file",
+    ]);
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""), "{}", run.text());
+    assert!(run.text().contains("too few looks with sizes for a verdict"), "{}", run.text());
+    assert!(run.text().starts_with("      since start "), "{}", run.text());
+    let mut watching = Watching::start("rows", &[]);
+    watching.until(|line| line.starts_with("          + ") && line.contains(" 4K "));
+    watching.until(|line| line.contains("the number of mappings grows by "));
+}
+
+#[test]
+fn what_cannot_be_watched() {
+    for (args, why) in [
+        (&["captures/README.md"] as &[&str], "no such file"),
+        (&["corner-cases.txt"], "is a file"),
+        (&["999999999"], "no process"),
+        (&["self", "--every", "1ms"], "at least 10ms"),
+    ] {
+        let run = vmatlas(&[&["watch"], args].concat());
+        assert_eq!(run.status, 2, "{args:?}");
+        assert!(run.stderr.contains(why), "{args:?}: {}", run.stderr);
+    }
+    let mut zombie = Command::new("true").spawn().unwrap();
+    let pid = zombie.id().to_string();
+    while !std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") Z ") {
+        std::thread::yield_now();
+    }
+    let run = vmatlas(&["watch", &pid]);
+    assert_eq!(run.status, 2);
+    assert!(run.stderr.contains("has no memory to watch"), "{}", run.stderr);
+    zombie.wait().unwrap();
 }

@@ -62,9 +62,10 @@ pub(super) fn of(looks: &Looks, since: Duration) -> Verdict {
     });
     let mut growing: Vec<Finding> = keys.collect();
     growing.sort_by(|a, b| b.per_minute.total_cmp(&a.per_minute).then_with(|| a.key.cmp(&b.key)));
-    if growing.is_empty() {
+    let whole = looks.rss.trend(LEAST_BYTES);
+    if whole == Trend::Flat {
         growing.extend(finding(Measure::Size, "", looks.size.trend(LEAST_BYTES), false));
     }
     growing.extend(finding(Measure::Mappings, "", looks.rows.trend(LEAST_ROWS), false));
-    Verdict { since, growing, whole: looks.rss.trend(LEAST_BYTES) }
+    Verdict { since, growing, whole }
 }

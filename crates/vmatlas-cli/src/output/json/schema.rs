@@ -4,7 +4,7 @@
 
 use super::{Hex, MappingJson, Schema};
 use crate::output::{
-    access, all, at, audit, blame, diff, explain, life, overview, shared, show, verify,
+    access, all, at, audit, blame, diff, explain, life, overview, shared, show, verify, watch,
 };
 use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
@@ -196,6 +196,7 @@ fn schemas() -> Vec<(&'static str, String)> {
         ("shared", text::<shared::SharedJson>("vmatlas shared --json")),
         ("audit", text::<audit::json::AuditJson>("vmatlas audit --json")),
         ("audit-rule", text::<audit::json::RuleJson>("vmatlas audit --explain RULE --json")),
+        ("watch", text::<watch::WatchJson<'_>>("a line of vmatlas watch --ndjson")),
         ("processes", text::<overview::ProcessesJson>("vmatlas show --processes --json")),
         ("at", text::<at::AtJson<'_>>("vmatlas at --json")),
         ("diff", text::<diff::DiffJson<'_>>("vmatlas diff --json")),
