@@ -592,7 +592,7 @@ pub(crate) enum AuditSeverity {
 #[derive(Args, Debug)]
 pub(crate) struct WatchArgs {
     /// The processes: PIDs, names, @cgroup:PATH, @unit:NAME, @container:ID
-    #[arg(required = true, value_name = "TARGET")]
+    #[arg(required = true, value_name = "TARGET", value_hint = ValueHint::Other)]
     pub(crate) targets: Vec<String>,
     /// The time between two looks (200ms, 1s, 5m), at least 10ms
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]

@@ -1,6 +1,7 @@
 //! What grows: `diff --sizes` and `watch`.
 
 use crate::schema::Schema;
+use crate::terminal::on_screen;
 use crate::vmatlas::{command, testdata, vmatlas};
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -276,4 +277,30 @@ fn what_cannot_be_watched() {
     assert_eq!(run.status, 2);
     assert!(run.stderr.contains("has no memory to watch"), "{}", run.stderr);
     zombie.wait().unwrap();
+}
+
+#[test]
+fn a_watch_fits_the_terminal() {
+    let mut program = Growing::start("rows");
+    let pid = program.pid();
+    let args = ["watch", &pid, "--for", "300ms", "--every", "10ms", "--sizes"];
+    let text = std::thread::scope(|scope| {
+        let run = scope.spawn(|| on_screen("stty cols 80", &args, &[]));
+        (0..100).for_each(|_| program.step());
+        run.join().unwrap()
+    });
+    assert!(text.starts_with(&format!("vmatlas: watching {pid}; Ctrl-C ends it\n")), "{text}");
+    let plain = uncolored(&text);
+    assert!(plain.lines().all(|line| line.chars().count() <= 80), "{plain}");
+}
+
+/// Text without escape sequences.
+fn uncolored(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\x1b') {
+        plain.push_str(before);
+        rest = after.split_once('m').map_or("", |(_, after)| after);
+    }
+    plain + rest
 }
