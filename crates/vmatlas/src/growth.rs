@@ -2,7 +2,7 @@
 
 use crate::atlas::Atlas;
 use crate::totals::{By, MapTotals};
-use crate::words;
+use crate::words::values::{change, printable};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -106,14 +106,14 @@ pub(crate) fn by_key(
 /// `+1.2M`: the change of resident memory, or of size if that of resident memory is 0 or not known.
 impl fmt::Display for SizeChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&words::change(self.rss.filter(|rss| *rss != 0).unwrap_or(self.size)))
+        f.pad(&change(self.rss.filter(|rss| *rss != 0).unwrap_or(self.size)))
     }
 }
 
 /// `+1.2M thread stack`: the change of resident memory or of size.
 impl fmt::Display for SumGrowth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.change, words::printable(self.key.as_bytes()))
+        write!(f, "{} {}", self.change, printable(self.key.as_bytes()))
     }
 }
 

@@ -4,7 +4,7 @@ use crate::atlas::{Atlas, Open};
 use crate::error::{Error, Result};
 use crate::needs::Needs;
 use crate::totals::{By, MapTotals};
-use crate::words;
+use crate::words::values::printable;
 use std::collections::BTreeMap;
 use std::path::Path;
 use vmatlas_linux::{Candidate, NamedProcess, Process, ProcessId};
@@ -25,7 +25,7 @@ impl ProcessEntry {
 
     /// Its name (proc_pid_comm(5)), with control characters escaped.
     pub fn name(&self) -> String {
-        words::printable(&self.comm)
+        printable(&self.comm)
     }
 
     /// Opens the process.

@@ -1,7 +1,7 @@
 //! One look at watched processes, and what earlier ones showed.
 
 use super::series::Series;
-use super::verdict::{self, Verdict};
+use super::verdict::{self, LEAST_BYTES, LEAST_ROWS, Trends, Verdict};
 use crate::atlas::Atlas;
 use crate::growth::difference;
 use crate::totals::{By, MapTotals};
@@ -110,15 +110,15 @@ pub(super) fn row_changes(pid: u32, before: &Atlas, after: &Atlas) -> Vec<RowCha
 
 /// What a key has shown so far.
 #[derive(Debug, Default)]
-pub(super) struct KeySeries {
-    pub(super) rss: Series,
+struct KeySeries {
+    rss: Series,
     first: (u64, u64),
     last: (u64, u64),
 }
 
 impl KeySeries {
     /// Whether its address space has not grown since the start.
-    pub(super) fn has_same_size(&self) -> bool {
+    fn has_same_size(&self) -> bool {
         self.last.1 <= self.first.1
     }
 }
@@ -129,10 +129,10 @@ pub(super) struct Looks {
     count: usize,
     /// The times of the first look and of the last one with sizes, in seconds.
     times: Option<(f64, f64)>,
-    pub(super) keys: HashMap<String, KeySeries>,
-    pub(super) rows: Series,
-    pub(super) size: Series,
-    pub(super) rss: Series,
+    keys: HashMap<String, KeySeries>,
+    rows: Series,
+    size: Series,
+    rss: Series,
 }
 
 impl Looks {
@@ -197,7 +197,7 @@ impl Looks {
         let removed = changes.len() as u64 - added;
         changes.sort_by_key(|change| std::cmp::Reverse(change.range.size()));
         changes.truncate(MAX_ROWS);
-        let verdict = verdict::of(self, since);
+        let verdict = verdict::of(&self.trends(), since);
         let sizes_every = None;
         Look {
             since,
@@ -213,6 +213,19 @@ impl Looks {
             changes,
             verdict,
             sizes_every,
+        }
+    }
+
+    fn trends(&self) -> Trends<'_> {
+        let mut keys = Vec::with_capacity(self.keys.len());
+        for (key, series) in &self.keys {
+            keys.push((key.as_str(), series.rss.trend(LEAST_BYTES), series.has_same_size()));
+        }
+        Trends {
+            keys,
+            whole: self.rss.trend(LEAST_BYTES),
+            size: self.size.trend(LEAST_BYTES),
+            rows: self.rows.trend(LEAST_ROWS),
         }
     }
 

@@ -299,7 +299,7 @@ mod tests {
         // Times that do not pass.
         let values = vec![(0.0, 0.0); 20];
         assert_eq!(trend(&values, LEAST), Trend::Flat);
-        let values: Vec<(f64, f64)> = (0..20).map(|at| (0.0, at as f64 * 1e6)).collect();
+        let values: Vec<(f64, f64)> = (0..20).map(|at| (0.0, f64::from(at) * 1e6)).collect();
         assert!(!matches!(trend(&values, LEAST), Trend::Grows { .. }));
     }
 }

@@ -1,13 +1,12 @@
 //! What grows, by all looks so far.
 
-use super::look::Looks;
 use super::trend::Trend;
 use std::time::Duration;
 
 /// A smaller change of memory is none: some pages come and go in any process.
-const LEAST_BYTES: u64 = 16 << 10;
+pub(super) const LEAST_BYTES: u64 = 16 << 10;
 /// A smaller change of the number of rows is none.
-const LEAST_ROWS: u64 = 4;
+pub(super) const LEAST_ROWS: u64 = 4;
 
 /// What grows steadily, and otherwise how resident memory changes.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,8 +46,20 @@ pub enum Measure {
     Mappings,
 }
 
+/// The trends of a watch.
+pub(super) struct Trends<'a> {
+    /// Of the resident memory of each key, and whether its address space is no larger than before.
+    pub(super) keys: Vec<(&'a str, Trend, bool)>,
+    /// Of all resident memory.
+    pub(super) whole: Trend,
+    /// Of address space.
+    pub(super) size: Trend,
+    /// Of the number of rows.
+    pub(super) rows: Trend,
+}
+
 /// The verdict by all looks.
-pub(super) fn of(looks: &Looks, since: Duration) -> Verdict {
+pub(super) fn of(trends: &Trends<'_>, since: Duration) -> Verdict {
     let finding = |measure, key: &str, trend: Trend, is_mapped_before| match trend {
         Trend::Grows { per_second } => {
             let per_minute = per_second * 60.0;
@@ -56,16 +67,14 @@ pub(super) fn of(looks: &Looks, since: Duration) -> Verdict {
         }
         _ => None,
     };
-    let keys = looks.keys.iter().filter_map(|(key, series)| {
-        let trend = series.rss.trend(LEAST_BYTES);
-        finding(Measure::Resident, key, trend, series.has_same_size())
-    });
-    let mut growing: Vec<Finding> = keys.collect();
+    let keys = trends.keys.iter();
+    let mut growing: Vec<Finding> = keys
+        .filter_map(|&(key, trend, same_size)| finding(Measure::Resident, key, trend, same_size))
+        .collect();
     growing.sort_by(|a, b| b.per_minute.total_cmp(&a.per_minute).then_with(|| a.key.cmp(&b.key)));
-    let whole = looks.rss.trend(LEAST_BYTES);
-    if whole == Trend::Flat {
-        growing.extend(finding(Measure::Size, "", looks.size.trend(LEAST_BYTES), false));
+    if trends.whole == Trend::Flat {
+        growing.extend(finding(Measure::Size, "", trends.size, false));
     }
-    growing.extend(finding(Measure::Mappings, "", looks.rows.trend(LEAST_ROWS), false));
-    Verdict { since, growing, whole }
+    growing.extend(finding(Measure::Mappings, "", trends.rows, false));
+    Verdict { since, growing, whole: trends.whole }
 }

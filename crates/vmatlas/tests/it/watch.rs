@@ -213,9 +213,9 @@ fn a_look_has_sums_changes_and_rows() {
     let look = watch.look(STEP * 2).unwrap().unwrap();
     let anonymous = &look.totals[0];
     assert_eq!(anonymous.key, "anonymous");
-    assert_eq!((anonymous.since_start, anonymous.since_last), (3 * 256 << 10, 256 << 10));
+    assert_eq!((anonymous.since_start, anonymous.since_last), ((3 * 256) << 10, 256 << 10));
     assert_eq!(anonymous.per_minute(look.since), Some(3.0 * 256.0 * KIB * 3.0));
-    assert_eq!(look.size - first.size, 3 * 256 << 10);
+    assert_eq!(look.size - first.size, (3 * 256) << 10);
     // Without sizes, rows and the kernel's count are read.
     let mut watch =
         Watch::of_targets(&[program.0.id().to_string()], WatchOptions::default()).unwrap();
