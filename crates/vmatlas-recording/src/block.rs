@@ -2,7 +2,7 @@
 //!
 //! docs/recording.md specifies them; the constants here are that document's.
 
-mod zstd;
+pub(crate) mod zstd;
 
 /// The last bytes of a finished recording; the offset of its index precedes them.
 pub(crate) const TRAILER: [u8; 8] = *b"vmaIndex";

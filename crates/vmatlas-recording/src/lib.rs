@@ -40,6 +40,7 @@
 //! - [`Origin`] is the event that mapped some bytes; [`Recording::life`] lists the events that
 //!   changed one address.
 //! - [`Selection`] parses `FILE:PID@TIME` into a process and a moment.
+//! - [`machine`] reads and writes snapshots of all processes of a machine.
 //! - [`strace`] replays a log of strace(1) in the same way; [`call`] is the table of system calls.
 //!
 //! This crate opens no file, calls no kernel, has no unsafe code and panics on no input: a
@@ -67,6 +68,8 @@ pub(crate) mod definitions;
 mod event;
 #[cfg(feature = "replay")]
 mod life;
+#[cfg(feature = "replay")]
+pub mod machine;
 #[cfg(feature = "replay")]
 mod meta;
 #[cfg(feature = "replay")]

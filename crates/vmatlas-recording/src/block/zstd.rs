@@ -34,8 +34,15 @@ pub(super) fn compress(payload: &[u8]) -> Option<Vec<u8>> {
     (packed.len() < payload.len()).then_some(packed)
 }
 
+/// The same at another level, for what is written seldom.
+#[cfg(feature = "write")]
+pub(crate) fn compress_at(level: i32, payload: &[u8]) -> Option<Vec<u8>> {
+    let packed = Compressor::new(level).ok()?.compress(payload).ok()?;
+    (packed.len() < payload.len()).then_some(packed)
+}
+
 /// Decompresses a zstd frame; `None` if it is damaged or does not contain `size` bytes.
-pub(super) fn decompress(frame: &[u8], size: usize) -> Option<Vec<u8>> {
+pub(crate) fn decompress(frame: &[u8], size: usize) -> Option<Vec<u8>> {
     #[cfg(feature = "write")]
     let decoded = by_c(frame, size);
     #[cfg(not(feature = "write"))]
