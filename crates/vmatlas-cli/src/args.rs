@@ -318,25 +318,45 @@ impl From<TotalsBy> for vmatlas::By {
 
 /// The key of growth.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum GrowthBy {
+pub(crate) enum DiffBy {
     Mapping,
     Kind,
     Label,
     File,
     /// Programs and libraries with all their segments; other memory by kind
     Image,
+    Program,
+    Process,
+    User,
+    Cgroup,
+    Container,
+    Unit,
 }
 
-impl GrowthBy {
-    /// The key of sums; `None` if each mapping is compared.
-    pub(crate) fn sums(self) -> Option<vmatlas::By> {
-        match self {
-            GrowthBy::Mapping => None,
-            GrowthBy::Kind => Some(vmatlas::By::Kind),
-            GrowthBy::Label => Some(vmatlas::By::Label),
-            GrowthBy::File => Some(vmatlas::By::File),
-            GrowthBy::Image => Some(vmatlas::By::Image),
-        }
+impl DiffBy {
+    /// The key of sums over the rows of a process.
+    pub(crate) fn of_rows(self) -> Option<vmatlas::By> {
+        Some(match self {
+            DiffBy::Kind => vmatlas::By::Kind,
+            DiffBy::Label => vmatlas::By::Label,
+            DiffBy::File => vmatlas::By::File,
+            DiffBy::Image => vmatlas::By::Image,
+            _ => return None,
+        })
+    }
+
+    /// The key of sums over processes; `None` if each mapping is compared.
+    pub(crate) fn of_processes(self) -> Option<vmatlas::GroupBy> {
+        Some(match self {
+            DiffBy::Mapping => return None,
+            DiffBy::Program => vmatlas::GroupBy::Program,
+            DiffBy::Process => vmatlas::GroupBy::Process,
+            DiffBy::User => vmatlas::GroupBy::User,
+            DiffBy::Cgroup => vmatlas::GroupBy::Cgroup,
+            DiffBy::Container => vmatlas::GroupBy::Container,
+            DiffBy::Unit => vmatlas::GroupBy::Unit,
+            by => vmatlas::GroupBy::Rows(by.of_rows()?),
+        })
     }
 }
 
@@ -703,7 +723,12 @@ pub(crate) struct MemoryArgs {
 #[derive(Args, Debug)]
 pub(crate) struct SaveArgs {
     /// The target
-    pub(crate) target: String,
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) target: Option<String>,
+    /// Keep all processes of the machine: a file for each snapshot in the directory FILE, with what
+    /// changed since the last one
+    #[arg(long, conflicts_with_all = ["force", "deep", "freeze", "at", "pid"])]
+    pub(crate) all: bool,
     /// Write the snapshot to FILE
     #[arg(short, long, value_name = "FILE", value_parser = file_to_write)]
     pub(crate) output: PathBuf,
@@ -758,9 +783,10 @@ pub(crate) struct DiffArgs {
     /// have them if they were saved with --sizes
     #[arg(long)]
     pub(crate) sizes: bool,
-    /// With --sizes: the key of the sums
-    #[arg(long, value_enum, default_value_t = GrowthBy::Mapping, requires = "sizes")]
-    pub(crate) by: GrowthBy,
+    /// The key of the sums: with --sizes mapping (default), kind, label, file or image; of two
+    /// snapshots of a machine any but mapping [default: program]
+    #[arg(long, value_enum)]
+    pub(crate) by: Option<DiffBy>,
     /// Compare only mappings for which EXPR holds
     #[arg(long = "where", value_name = "EXPR")]
     pub(crate) filter: Option<Filter>,

@@ -16,6 +16,7 @@ pub(crate) mod fit;
 mod flame;
 pub(crate) mod json;
 pub(crate) mod life;
+pub(crate) mod machine_diff;
 pub(crate) mod metrics;
 pub(crate) mod notes;
 pub(crate) mod origin;

@@ -166,7 +166,7 @@ impl Open {
             Place::File(_, selection) | Place::LogParts(selection) => {
                 selection.moment.is_some() || selection.pid.is_some()
             }
-            Place::Process(..) | Place::Stdin(_) => false,
+            Place::Saved(..) | Place::Process(..) | Place::Stdin(_) => false,
         })
     }
 
@@ -347,6 +347,8 @@ impl Atlas {
         match open::resolve(&self.open.target, &self.open.how).ok()? {
             Place::File(path, _) => Some(path),
             Place::LogParts(selection) => Some(selection.path.into()),
+            #[cfg(feature = "recordings")]
+            Place::Saved(word, _) => Some(word.dir),
             Place::Process(..) | Place::Stdin(_) => None,
         }
     }
@@ -486,9 +488,14 @@ impl Atlas {
     }
 
     /// The process: its names, its user, its control group. Of other sources than a live process
-    /// only the process ID and the name are known.
+    /// and a snapshot of a machine only the process ID and the name are known.
     pub fn identity(&self) -> &Identity {
         self.identity.get_or_init(|| {
+            if let Source::Document(document) = &self.source
+                && let Some(identity) = &document.identity
+            {
+                return identity.clone();
+            }
             let live = self.live().and_then(|live| identity(&live.process));
             let (pid, comm) = (self.pid(), self.comm().to_vec());
             live.unwrap_or_else(|| Identity { pid, comm, ..Identity::default() })

@@ -116,13 +116,17 @@ pub use shared::{PagePayer, Shared, SharedRow, Sharer, SharingRows, shared};
 pub use source::document::facts::SCHEMA_VERSION;
 pub use source::kind::SourceKind;
 pub use source::open::{CrashText, Target};
+#[cfg(feature = "recordings")]
+pub use source::saved::{SavedMachine, SavedSnapshot, SavedWord, When};
 pub use source::several::{names_several, pids_named, set_words, sets};
 pub use source::slot::Slot;
 #[cfg(feature = "recordings")]
 pub use stacks::requester_frames;
+#[cfg(feature = "record")]
+pub use survey::Saved;
 pub use survey::{
-    Census, Closing, Counts, Depth, GroupBy, GroupClosing, Partial, Refused, Survey, SurveyGroup,
-    SurveyOptions,
+    Census, Closing, Counts, Depth, GroupBy, GroupClosing, GroupGrowth, Partial, Refused, Survey,
+    SurveyGroup, SurveyOptions,
 };
 pub use totals::{By, GroupTotals, MapTotals};
 #[cfg(all(feature = "scenarios", target_pointer_width = "64"))]

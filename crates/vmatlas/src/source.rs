@@ -14,6 +14,8 @@ pub(crate) mod open;
 #[cfg(feature = "recordings")]
 pub(crate) mod recording;
 pub(crate) mod refuse;
+#[cfg(feature = "recordings")]
+pub(crate) mod saved;
 pub(crate) mod several;
 pub(crate) mod slot;
 #[cfg(any(test, not(feature = "record")))]

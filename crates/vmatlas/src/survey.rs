@@ -16,13 +16,21 @@ mod census;
 mod closing;
 mod cost;
 mod group;
+mod growth;
 mod layout;
 mod measure;
 mod options;
 mod rows;
+#[cfg(feature = "record")]
+mod save;
+#[cfg(feature = "recordings")]
+mod saved;
 
 pub use census::{Census, Counts, Refused};
 pub use closing::{Closing, GroupClosing};
 pub use group::{GroupBy, SurveyGroup};
+pub use growth::GroupGrowth;
 pub use measure::{Partial, Survey};
 pub use options::{Depth, SurveyOptions};
+#[cfg(feature = "record")]
+pub use save::Saved;

@@ -3,6 +3,7 @@
 //! No function here breaks lines or knows a width or a color. Strings from outside are
 //! [escaped](printable).
 
+pub(crate) mod dates;
 pub(crate) mod frames;
 #[cfg(feature = "recordings")]
 pub(crate) mod origins;
@@ -11,6 +12,7 @@ pub(crate) mod shell;
 pub(crate) mod values;
 mod verdict;
 
+pub use dates::utc;
 pub use frames::{brief_function, function, module_name, short_function};
 #[cfg(feature = "recordings")]
 pub use origins::{ending, folded_frame, origin, origins, thread};

@@ -184,6 +184,11 @@ const EXTRAS: [Extra; 17] = [
         command: "save",
         examples: &[
             ("vmatlas save nginx --sizes -o nginx.snap", "Keeps rows, sizes, labels and threads."),
+            (
+                "vmatlas save --all -o /var/lib/vmatlas",
+                "Keeps all processes, each time what changed.",
+            ),
+            ("vmatlas all /var/lib/vmatlas@02:30", "Sums up the snapshot of 02:30 UTC."),
             ("vmatlas diff nginx.snap nginx", "Compares the snapshot with the process of today."),
         ],
         files: &[],

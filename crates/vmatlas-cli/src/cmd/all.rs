@@ -7,7 +7,10 @@ use crate::output::{self, Format, notes};
 use crate::trouble::Trouble;
 use std::cmp::Ordering;
 use std::time::Duration;
-use vmatlas::{By, Census, GroupBy, Limits, SurveyGroup, SurveyOptions};
+use vmatlas::{
+    By, Census, GroupBy, Limits, SavedSnapshot, SavedWord, Survey, SurveyGroup, SurveyOptions,
+    words,
+};
 
 /// The longest reading of page tables that is not announced.
 const MOST_UNSAID: Duration = Duration::from_millis(200);
@@ -31,6 +34,9 @@ pub(crate) fn run(args: &AllArgs) -> Result<bool, Trouble> {
         deep: args.deep,
         limits: Limits::default(),
     };
+    if let Some(saved) = saved(args)? {
+        return answer(args, saved.survey(&options)?);
+    }
     let census = match args.targets.is_empty() {
         true => Census::of_machine(&args.proc),
         false => Census::of_targets(&args.targets, &args.proc),
@@ -44,7 +50,39 @@ pub(crate) fn run(args: &AllArgs) -> Result<bool, Trouble> {
             estimate.as_secs_f64()
         ));
     }
-    let mut survey = census.survey(options)?;
+    answer(args, census.survey(options)?)
+}
+
+/// The snapshot that the target is; `None` if the targets are processes.
+fn saved(args: &AllArgs) -> Result<Option<SavedSnapshot>, Trouble> {
+    let [word] = &args.targets[..] else { return Ok(None) };
+    let Some(saved) = SavedWord::parse(word)? else { return Ok(None) };
+    let refuse = |why: &str| Err(Trouble::new(format!("{word}: {why}")));
+    if saved.pid.is_some() {
+        return refuse("all sums up all processes; vmatlas show shows one");
+    }
+    if args.deep || args.cheap || args.budget.is_some() {
+        return refuse(
+            "--deep, --cheap and --budget are about reading processes, and these were saved",
+        );
+    }
+    let snapshot = saved.read()?;
+    if !args.quiet {
+        let time = Duration::from_millis(snapshot.snapshot.header.time_ms);
+        notes::note(&format!("{word}: saved {} (UTC)", words::utc(time)));
+        let asks_rows = matches!(group_by(args.by), GroupBy::Rows(_)) || filters_rows(args);
+        if asks_rows && !snapshot.has_row_sizes() {
+            notes::note(
+                "the snapshot has no sizes of mappings, so only their number and extent are known; \
+                 save --all --sizes keeps them",
+            );
+        }
+    }
+    Ok(Some(snapshot))
+}
+
+/// Prints the sums.
+fn answer(args: &AllArgs, mut survey: Survey) -> Result<bool, Trouble> {
     if let Some(column) = args.sort {
         survey.groups.sort_by(|a, b| compare(column, a, b));
     }
@@ -55,7 +93,7 @@ pub(crate) fn run(args: &AllArgs) -> Result<bool, Trouble> {
         survey: &survey,
         top: args.top,
         fit: Fit::of_stdout(),
-        is_machine: args.targets.is_empty(),
+        is_machine: args.targets.is_empty() || survey.closing.is_some(),
     };
     if !args.quiet {
         answer.notes().iter().for_each(|text| notes::note(text));
@@ -73,7 +111,8 @@ fn filters_rows(args: &AllArgs) -> bool {
     args.filter.as_ref().is_some_and(|filter| !filter.is_about_processes())
 }
 
-fn group_by(by: AllBy) -> GroupBy {
+/// The key of a word.
+pub(crate) fn group_by(by: AllBy) -> GroupBy {
     match by {
         AllBy::Program => GroupBy::Program,
         AllBy::Process => GroupBy::Process,

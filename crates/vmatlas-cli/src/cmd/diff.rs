@@ -2,12 +2,17 @@
 
 use super::nothing_matches::nothing_matches;
 use super::{filter_of, open, refuse_proc};
-use crate::args::{DiffArgs, GrowthBy, MomentArgs};
+use crate::args::{DiffArgs, DiffBy, MomentArgs};
 use crate::output::diff::DiffAnswer;
 use crate::output::diff::growth::Growth;
+use crate::output::fit::Fit;
+use crate::output::machine_diff::MachineDiff;
 use crate::output::{self, Format, notes};
 use crate::trouble::Trouble;
-use vmatlas::{Atlas, FieldNeeds, Filter, Needs, Request, diff};
+use vmatlas::{
+    Atlas, FieldNeeds, Filter, GroupBy, Needs, Request, SavedSnapshot, SavedWord, SurveyOptions,
+    diff,
+};
 
 pub(crate) fn run(args: &DiffArgs) -> Result<bool, Trouble> {
     if args.first == "-" && args.second == "-" {
@@ -15,6 +20,10 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Trouble> {
             "standard input can be read once only; give a file for the other",
         ));
     }
+    if let Some((first, second)) = machines(args)? {
+        return diff_machines(&first, &second, args);
+    }
+    refuse_key(args)?;
     let filter = args.filter.as_ref();
     if !args.sizes {
         refuse(filter)?;
@@ -24,7 +33,7 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Trouble> {
     let needs =
         |needs, of| if filter.is_some_and(|all| all.needs(needs)) { of } else { Needs::ROWS };
     let labels = match args.by {
-        GrowthBy::Label => Needs::LABELS,
+        Some(DiffBy::Label) => Needs::LABELS,
         _ => needs(FieldNeeds::Labels, Needs::LABELS),
     };
     let needs = names | sizes | labels | needs(FieldNeeds::Sections, Needs::SECTIONS);
@@ -42,7 +51,7 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Trouble> {
     if let Some(filter) = &filter {
         diff.retain(filter);
     }
-    let growth = args.sizes.then(|| match args.by.sums() {
+    let growth = args.sizes.then(|| match args.by.and_then(DiffBy::of_rows) {
         Some(by) => Growth::of_sums(&diff, by),
         None => Growth::of_mappings(&diff),
     });
@@ -50,6 +59,20 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Trouble> {
     let answer = DiffAnswer { first: &first, second: &second, diff: &diff, growth };
     output::print(&answer, Format::with_csv(&args.common, args.csv), &args.common)?;
     Ok(is_empty && !nothing_matches(&[&first, &second], filter.as_ref(), &args.common))
+}
+
+/// Refuses a key that two maps do not have.
+fn refuse_key(args: &DiffArgs) -> Result<(), Trouble> {
+    let why = match args.by {
+        Some(by) if by != DiffBy::Mapping && by.of_rows().is_none() => {
+            "this key of --by is about two snapshots of a machine, DIR@T1 DIR@T2"
+        }
+        Some(_) if !args.sizes => {
+            "--by is about sizes: add --sizes, or give two snapshots of a machine, DIR@T1 DIR@T2"
+        }
+        _ => return Ok(()),
+    };
+    Err(Trouble::new(why))
 }
 
 /// Checks that a target has sizes, of one process.
@@ -65,6 +88,38 @@ fn require_sizes(atlas: &Atlas) -> Result<(), Trouble> {
             )))
         }
     }
+}
+
+/// The two snapshots of a machine; `None` if the targets are others.
+fn machines(args: &DiffArgs) -> Result<Option<(SavedSnapshot, SavedSnapshot)>, Trouble> {
+    let parse = |word: &str| -> Result<Option<SavedWord>, Trouble> {
+        Ok(SavedWord::parse(word)?.filter(|word| word.pid.is_none()))
+    };
+    match (parse(&args.first)?, parse(&args.second)?) {
+        (Some(first), Some(second)) => Ok(Some((first.read()?, second.read()?))),
+        _ => Ok(None),
+    }
+}
+
+/// Compares two snapshots of a machine.
+fn diff_machines(
+    first: &SavedSnapshot,
+    second: &SavedSnapshot,
+    args: &DiffArgs,
+) -> Result<bool, Trouble> {
+    let by = args.by.map_or(Some(GroupBy::Program), DiffBy::of_processes);
+    let Some(by) = by.filter(|_| !args.sizes) else {
+        let why = "of two snapshots of a machine sums are compared, with their sizes";
+        return Err(Trouble::new(format!("{why}: leave out --sizes and --by mapping")));
+    };
+    let options = SurveyOptions { by, filter: args.filter.clone(), ..SurveyOptions::default() };
+    let (before, after) = (first.survey(&options)?, second.survey(&options)?);
+    let groups = before.growth(&after);
+    let times = [first, second].map(|saved| saved.snapshot.header.time_ms);
+    let fit = Fit::of_stdout();
+    let answer = MachineDiff { before: &before, after: &after, groups: &groups, times, fit };
+    output::print(&answer, Format::with_csv(&args.common, args.csv), &args.common)?;
+    Ok(groups.is_empty())
 }
 
 /// Refuses a filter on sizes, because only rows are compared.

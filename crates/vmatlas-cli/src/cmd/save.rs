@@ -10,9 +10,44 @@ use crate::trouble::Trouble;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::io::Write as _;
-use vmatlas::{Needs, Request, write_file};
+use vmatlas::words::{printable, size};
+use vmatlas::{Census, Needs, Request, write_file};
 
 pub(crate) fn run(args: &SaveArgs) -> Result<bool, Trouble> {
+    match &args.target {
+        Some(target) => save(target, args),
+        None => save_all(args),
+    }
+}
+
+/// Keeps all processes.
+fn save_all(args: &SaveArgs) -> Result<bool, Trouble> {
+    let census = Census::of_machine(&args.proc)?;
+    let saved = census.save(&args.output, args.sizes, args.budget)?;
+    if !args.quiet {
+        let path = printable(saved.path.as_os_str().as_encoded_bytes());
+        notes::note(&format!(
+            "{path}: {}, {}",
+            processes(saved.processes),
+            size(saved.bytes as u64)
+        ));
+        let missing = [
+            (saved.refused, "that may not be read"),
+            (saved.silent, "that did not answer in time"),
+            (saved.left_out, "with more mappings than a snapshot holds"),
+        ];
+        for (number, why) in missing.into_iter().filter(|(number, _)| *number > 0) {
+            notes::note(&format!("nothing is kept of {} {why}", processes(number)));
+        }
+    }
+    Ok(true)
+}
+
+fn processes(number: usize) -> String {
+    if number == 1 { "1 process".to_owned() } else { format!("{number} processes") }
+}
+
+fn save(target: &str, args: &SaveArgs) -> Result<bool, Trouble> {
     let common = CommonArgs {
         json: true,
         numbers: false,
@@ -23,14 +58,14 @@ pub(crate) fn run(args: &SaveArgs) -> Result<bool, Trouble> {
     };
     let sizes = if args.sizes { Needs::SIZES } else { Needs::ROWS };
     let needs = sizes | Needs::NAMES | Needs::LABELS | Needs::SECTIONS | Needs::ORIGINS;
-    let open = open(&args.target, &common, &args.moment).needs(needs);
+    let open = open(target, &common, &args.moment).needs(needs);
     let atlas = open.deep(args.memory.deep).freeze(args.memory.freeze).open()?;
     if args.memory.deep {
         atlas.require(Request::Memory)?;
     }
     if args.sizes && !atlas.has_sizes() && !atlas.maps().is_empty() {
         let why = "--sizes needs smaps, which this target does not have";
-        return Err(Trouble::new(format!("{}: {why}", args.target)));
+        return Err(Trouble::new(format!("{target}: {why}")));
     }
     let rows: Vec<usize> = (0..atlas.maps().len()).collect();
     let plan = Plan::of_all(&atlas);

@@ -335,7 +335,7 @@ pub(crate) struct AllJson {
 /// The sums of a group, in bytes; `null` where they are not known.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-struct GroupJson {
+pub(crate) struct GroupJson {
     key: String,
     processes: u64,
     rows: Option<u64>,
@@ -353,7 +353,7 @@ struct GroupJson {
 }
 
 impl GroupJson {
-    fn of(group: &SurveyGroup) -> GroupJson {
+    pub(crate) fn of(group: &SurveyGroup) -> GroupJson {
         GroupJson {
             key: String::from_utf8_lossy(&group.key).into_owned(),
             processes: group.processes,

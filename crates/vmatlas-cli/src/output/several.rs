@@ -1,13 +1,13 @@
 //! Several processes as one target: a line for each.
 
 use super::Answer;
-use super::candidates::{user, utc};
+use super::candidates::user;
 use super::fit::Fit;
 use super::json::formatter::Addresses;
 use super::style::Paint;
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use vmatlas::words::{self, printable, size};
+use vmatlas::words::{self, printable, size, utc};
 use vmatlas::{Candidate, SurveyGroup};
 
 /// A process with its sums.

@@ -27,6 +27,7 @@ mod options;
 mod record;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod replayed;
+mod saved;
 mod schema;
 mod screen;
 mod shared;

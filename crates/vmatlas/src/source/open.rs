@@ -92,6 +92,9 @@ pub(crate) enum Place {
     /// The files of `strace -ff -o PATH`.
     LogParts(Selection),
     Stdin(Selection),
+    /// A process in a snapshot of a machine.
+    #[cfg(feature = "recordings")]
+    Saved(super::saved::SavedWord, Selection),
 }
 
 /// Resolves a target.
@@ -102,6 +105,12 @@ pub(crate) fn resolve(target: &Target, how: &How) -> Result<Place> {
         Target::Path(path) => return Ok(Place::File(path.clone(), end())),
         Target::Word(word) => word,
     };
+    #[cfg(feature = "recordings")]
+    if let Some(saved) = super::saved::SavedWord::parse(word)? {
+        let pid = saved.pid.or(how.pid);
+        let selection = Selection { path: word.clone(), pid, moment: how.moment };
+        return Ok(Place::Saved(saved, selection));
+    }
     if word != "-"
         && let Some(selection) = selection(word, how)?
     {
@@ -138,6 +147,8 @@ impl Place {
             | Place::File(_, selection)
             | Place::LogParts(selection)
             | Place::Stdin(selection) => selection,
+            #[cfg(feature = "recordings")]
+            Place::Saved(_, selection) => selection,
         }
     }
 }
@@ -177,9 +188,19 @@ pub(crate) fn read(target: &Target, how: &How) -> Result<Read3> {
         },
         Place::LogParts(selection) => of_recorded(log::open_parts(&name, selection)?),
         Place::Stdin(selection) => from_stream(STDIN, selection, io::stdin().lock(), how.limits)?,
+        #[cfg(feature = "recordings")]
+        Place::Saved(word, selection) => saved(word, selection)?,
     };
     check(&place.selection().path, &read.0, place.selection())?;
     Ok(read)
+}
+
+/// Reads a process of a snapshot of a machine.
+#[cfg(feature = "recordings")]
+fn saved(word: &super::saved::SavedWord, selection: &Selection) -> Result<Read3> {
+    let snapshot = word.read()?;
+    let (document, maps) = snapshot.document(snapshot.place(selection.pid)?);
+    Ok((Source::Document(Box::new(document)), maps, Vec::new()))
 }
 
 /// Reads a target that need not have rows: a text that is no strace log is returned as it is.
@@ -191,6 +212,8 @@ pub(crate) fn read_or_text(
     let place = resolve(target, how)?;
     let read = match &place {
         Place::Process(..) => return read(target, how).map(Ok),
+        #[cfg(feature = "recordings")]
+        Place::Saved(word, selection) => Ok(saved(word, selection)?),
         Place::File(path, selection) => match binary(&name, selection, open(path)?)? {
             Ok(read) => Ok(read),
             Err(file) => stream_or_text(&name, selection, file, how.limits)?,

@@ -19,7 +19,7 @@ use vmatlas_linux::processes::About;
 use vmatlas_maps::{Mapping, Maps, Sizes, Total};
 
 /// The most rows of a layout that is kept: a hostile process has a million.
-const MAX_ROWS: usize = 10_000;
+pub(super) const MAX_ROWS: usize = 10_000;
 
 /// The layouts that were seen, by their hash.
 pub(super) struct Layouts {
@@ -66,24 +66,28 @@ impl Layouts {
         Ok(sums(maps, &parts))
     }
 
-    /// A hash of all that the layout is but where it lies.
     fn hash(&self, maps: &Maps) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        let mut end = 0;
-        for row in maps.iter() {
-            hasher.write_u64(row.range.size());
-            hasher.write_u8(u8::from(row.range.start == end));
-            hasher.write(&row.perms.0);
-            hasher.write_u64(row.offset);
-            hasher.write_u32(row.device.major);
-            hasher.write_u32(row.device.minor);
-            hasher.write_u64(row.inode);
-            hasher.write_usize(row.name.len());
-            hasher.write(row.name);
-            end = row.range.end;
-        }
-        hasher.finish()
+        hash(&self.hasher, maps)
     }
+}
+
+/// A hash of all that a layout is but where it lies.
+pub(super) fn hash(hasher: &RandomState, maps: &Maps) -> u64 {
+    let mut hasher = hasher.build_hasher();
+    let mut end = 0;
+    for row in maps.iter() {
+        hasher.write_u64(row.range.size());
+        hasher.write_u8(u8::from(row.range.start == end));
+        hasher.write(&row.perms.0);
+        hasher.write_u64(row.offset);
+        hasher.write_u32(row.device.major);
+        hasher.write_u32(row.device.minor);
+        hasher.write_u64(row.inode);
+        hasher.write_usize(row.name.len());
+        hasher.write(row.name);
+        end = row.range.end;
+    }
+    hasher.finish()
 }
 
 /// The parts of each row by those of a later reading: of the row at the same address.

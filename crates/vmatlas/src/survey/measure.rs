@@ -55,12 +55,12 @@ pub struct Survey {
 }
 
 /// The sums of a process.
-struct Measured {
+pub(super) struct Measured {
     /// Its key, if processes are grouped.
-    key: Vec<u8>,
-    all: SurveyGroup,
+    pub(super) key: Vec<u8>,
+    pub(super) all: SurveyGroup,
     /// The sums of its rows by key, if rows are grouped.
-    parts: Vec<SurveyGroup>,
+    pub(super) parts: Vec<SurveyGroup>,
 }
 
 /// The key of processes that the budget excludes.
@@ -111,23 +111,11 @@ impl Survey {
         counts.silent.extend(found.silent);
         let abouts: HashMap<u32, About> =
             census.processes.into_iter().map(|about| (about.pid, about)).collect();
-        let (mut all, mut groups) = (SurveyGroup::default(), BTreeMap::new());
+        let mut sums = Sums::new(by);
         for (pid, measured) in found.answers {
             match measured {
                 None | Some(Ok(None)) => {}
-                Some(Ok(Some(Measured { key, all: sum, parts }))) => {
-                    all.add(&sum);
-                    let one = [SurveyGroup { key, ..sum }];
-                    let is_of_rows = matches!(by, GroupBy::Rows(_));
-                    for part in if is_of_rows { &parts[..] } else { &one } {
-                        let group: &mut SurveyGroup =
-                            groups.entry(part.key.clone()).or_insert_with_key(|key| SurveyGroup {
-                                key: key.clone(),
-                                ..SurveyGroup::default()
-                            });
-                        group.add(part);
-                    }
-                }
+                Some(Ok(Some(measured))) => sums.add(measured),
                 Some(Err(error)) if error.kind() == ErrorKind::Denied => {
                     let about = abouts.get(&pid);
                     let comm = about.map(|about| about.comm.clone()).unwrap_or_default();
@@ -140,8 +128,7 @@ impl Survey {
                 Some(Err(_)) => counts.gone += 1,
             }
         }
-        let mut groups: Vec<SurveyGroup> = groups.into_values().collect();
-        groups.sort_by(|a, b| order(b).cmp(&order(a)).then_with(|| a.key.cmp(&b.key)));
+        let (all, groups) = sums.finish();
         // Only a part of the memory is summed up otherwise.
         let is_whole = partial.is_none() && !is_filtered;
         let closing = machine.filter(|_| is_whole).and_then(|machine| Closing::of(machine, &all));
@@ -162,6 +149,37 @@ impl Survey {
             partial,
             max_map_count,
         })
+    }
+}
+
+/// The sums of several processes.
+pub(super) struct Sums {
+    by: GroupBy,
+    all: SurveyGroup,
+    groups: BTreeMap<Vec<u8>, SurveyGroup>,
+}
+
+impl Sums {
+    pub(super) fn new(by: GroupBy) -> Sums {
+        Sums { by, all: SurveyGroup::default(), groups: BTreeMap::new() }
+    }
+
+    pub(super) fn add(&mut self, Measured { key, all, parts }: Measured) {
+        self.all.add(&all);
+        let one = [SurveyGroup { key, ..all }];
+        let is_of_rows = matches!(self.by, GroupBy::Rows(_));
+        for part in if is_of_rows { &parts[..] } else { &one } {
+            let group = self.groups.entry(part.key.clone());
+            let new = |key: &Vec<u8>| SurveyGroup { key: key.clone(), ..SurveyGroup::default() };
+            group.or_insert_with_key(new).add(part);
+        }
+    }
+
+    /// The sum of all, and the groups, the largest first.
+    pub(super) fn finish(self) -> (SurveyGroup, Vec<SurveyGroup>) {
+        let mut groups: Vec<SurveyGroup> = self.groups.into_values().collect();
+        groups.sort_by(|a, b| order(b).cmp(&order(a)).then_with(|| a.key.cmp(&b.key)));
+        (self.all, groups)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::group::{GroupBy, SurveyGroup};
 use super::layout::Layouts;
 use super::options::SurveyOptions;
-use crate::atlas::Open;
+use crate::atlas::{Atlas, Open};
 use crate::error::{Error, Result};
 use crate::needs::Needs;
 use crate::totals::{By, MapTotals};
@@ -19,7 +19,7 @@ pub(super) struct RowSums {
 }
 
 /// The sum of all rows of a process, and the sums by key.
-type Sums = (SurveyGroup, Vec<SurveyGroup>);
+pub(super) type Sums = (SurveyGroup, Vec<SurveyGroup>);
 
 impl RowSums {
     pub(super) fn new(by: GroupBy) -> RowSums {
@@ -103,18 +103,22 @@ fn by_atlas(
     let sections = if asks(FieldNeeds::Sections) { Needs::SECTIONS } else { Needs::ROWS };
     let needs = Needs::SIZES | sections | if labels { Needs::LABELS } else { Needs::ROWS };
     let open = Open::new(id).proc(proc).needs(needs).deep(options.deep).limits(options.limits);
-    let atlas = open.open()?;
+    Ok(sum_atlas(&open.open()?, by, filter))
+}
+
+/// Sums up the rows of an atlas; `None` if no row passes the filter.
+pub(super) fn sum_atlas(atlas: &Atlas, by: By, filter: Option<&Filter>) -> Option<Sums> {
     let counts = |index| match filter {
         Some(filter) => atlas.row(index).is_some_and(|row| filter.matches(&row)),
         None => true,
     };
-    let totals = MapTotals::of(&atlas, by, counts);
+    let totals = MapTotals::of(atlas, by, counts);
     if filter.is_some() && totals.all.mappings == 0 {
-        return Ok(None);
+        return None;
     }
     let all = whole(&totals.all, atlas.maps(), counts);
     let groups = totals.groups.iter().map(|group| SurveyGroup::of_rows(&group.total));
-    Ok(Some((all, groups.collect())))
+    Some((all, groups.collect()))
 }
 
 /// The sum of a process, with the counts of its rows.

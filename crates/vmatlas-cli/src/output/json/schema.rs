@@ -4,7 +4,8 @@
 
 use super::{Hex, MappingJson, Schema};
 use crate::output::{
-    access, all, at, audit, blame, diff, explain, life, overview, shared, show, verify, watch,
+    access, all, at, audit, blame, diff, explain, life, machine_diff, overview, shared, show,
+    verify, watch,
 };
 use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
@@ -200,6 +201,12 @@ fn schemas() -> Vec<(&'static str, String)> {
         ("processes", text::<overview::ProcessesJson>("vmatlas show --processes --json")),
         ("at", text::<at::AtJson<'_>>("vmatlas at --json")),
         ("diff", text::<diff::DiffJson<'_>>("vmatlas diff --json")),
+        (
+            "machine-diff",
+            text::<machine_diff::MachineDiffJson>(
+                "vmatlas diff --json of two snapshots of a machine",
+            ),
+        ),
         ("blame", text::<blame::json::BlameJson<'_>>("vmatlas blame --json")),
         ("lives", text::<life::LivesJson<'_>>("vmatlas blame RECORDING ADDR --json")),
         ("explain", text::<explain::Document<'_>>("vmatlas explain --json")),

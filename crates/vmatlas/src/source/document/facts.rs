@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use vmatlas_explain::label::{Facts, ImageFacts, Labels, ThreadFacts};
 use vmatlas_linux::files::FileTruth;
 use vmatlas_linux::{Empty, Frozen};
-use vmatlas_maps::{AddressRange, Maps};
+use vmatlas_maps::{AddressRange, Identity, Maps};
 
 /// The number of the documents' schema.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -30,6 +30,8 @@ pub(crate) struct Document {
     pub(crate) changed: Vec<AddressRange>,
     pub(crate) frozen: Option<Frozen>,
     pub(crate) doubts: Vec<u64>,
+    /// Of a process in a snapshot of a machine.
+    pub(crate) identity: Option<Identity>,
     pub(super) threads: Vec<ThreadFacts>,
     pub(super) images: Vec<ImageFacts>,
     pub(super) rows: Vec<RowFacts>,
@@ -49,6 +51,12 @@ pub(super) struct RowFacts {
 }
 
 impl Document {
+    /// A document of labels.
+    #[cfg(feature = "recordings")]
+    pub(crate) fn of_labels(labels: Labels) -> Document {
+        Document { labels, ..Document::default() }
+    }
+
     pub(crate) fn truth(&self, index: usize) -> Option<&FileTruth> {
         self.rows.get(index)?.truth.as_ref()
     }
