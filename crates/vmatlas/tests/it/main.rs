@@ -3,4 +3,5 @@ mod atlas;
 mod examples;
 mod fold;
 mod program;
+mod saved_day;
 mod watch;
