@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 /// The targets of fuzz/, and the longest input that is made, in bytes. Kept inputs may be longer.
-const TARGETS: [(&str, u32); 20] = [
+const TARGETS: [(&str, u32); 21] = [
     ("maps", 2048),
     ("smaps", 2048),
     ("text", 2048),
@@ -25,6 +25,7 @@ const TARGETS: [(&str, u32); 20] = [
     ("perf", 2048),
     ("core", 8192),
     ("recording", 1024),
+    ("machine", 1024),
     ("crash", 4096),
     ("explain", 4096),
     ("labels", 512),
