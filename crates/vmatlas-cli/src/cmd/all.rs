@@ -1,11 +1,12 @@
 //! `vmatlas all [TARGET…]`: sums over processes.
 
-use crate::args::{AllArgs, AllBy, AllColumn, CommonArgs};
+use crate::args::{AllArgs, AllBy, AllColumn, CommonArgs, DEFAULT_PROC};
 use crate::output::all::AllAnswer;
 use crate::output::fit::Fit;
 use crate::output::{self, Format, notes};
 use crate::trouble::Trouble;
 use std::cmp::Ordering;
+use std::path::Path;
 use std::time::Duration;
 use vmatlas::{
     By, Census, GroupBy, Limits, SavedSnapshot, SavedWord, Survey, SurveyGroup, SurveyOptions,
@@ -65,6 +66,9 @@ fn saved(args: &AllArgs) -> Result<Option<SavedSnapshot>, Trouble> {
         return refuse(
             "--deep, --cheap and --budget are about reading processes, and these were saved",
         );
+    }
+    if args.proc != Path::new(DEFAULT_PROC) {
+        return refuse("--proc is about processes, and this is none");
     }
     let snapshot = saved.read()?;
     if !args.quiet {

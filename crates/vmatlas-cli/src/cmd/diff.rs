@@ -107,6 +107,9 @@ fn diff_machines(
     second: &SavedSnapshot,
     args: &DiffArgs,
 ) -> Result<bool, Trouble> {
+    let opens =
+        [&args.first, &args.second].map(|word| open(word, &args.common, &MomentArgs::default()));
+    refuse_proc(&opens.each_ref(), &args.common)?;
     let by = args.by.map_or(Some(GroupBy::Program), DiffBy::of_processes);
     let Some(by) = by.filter(|_| !args.sizes) else {
         let why = "of two snapshots of a machine sums are compared, with their sizes";

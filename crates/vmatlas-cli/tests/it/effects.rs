@@ -169,7 +169,7 @@ fn every_option_of_blame_has_an_effect() {
 
 #[test]
 fn every_option_of_diff_has_an_effect() {
-    let sizes: [Words; 2] = [&["--sizes"], &["--by", "kind", "--sizes"]];
+    let sizes: [Words; 3] = [&["--sizes"], &["--by", "kind", "--sizes"], &["--by", "process"]];
     let options = [&COMMON[..], &[CSV, WHERE], &sizes].concat();
     for (first, second) in [(MAPS, LOG), (SMAPS, "captures/busybox-i386-6.1.smaps"), (CORE, MAPS)] {
         check("diff", &[first, second], &options, true);

@@ -97,6 +97,10 @@ fn a_machine_is_kept_and_summed_up() {
     assert!(no_ids.status == 2 && no_ids.stderr.contains("no build IDs"), "{}", no_ids.stderr);
     let deep = vmatlas(&["all", dir, "--cheap"]);
     assert!(deep.status == 2 && deep.stderr.contains("these were saved"), "{}", deep.stderr);
+    for command in [&["all", dir][..], &["diff", dir, dir]] {
+        let proc = vmatlas(&[command, &["--proc", "/tmp"]].concat());
+        assert!(proc.stderr.contains("--proc is about processes"), "{}", proc.stderr);
+    }
     let one_process = vmatlas(&["all", &format!("{dir}:{}", second.pid())]);
     assert!(one_process.stderr.contains("vmatlas show shows one"), "{}", one_process.stderr);
 

@@ -83,7 +83,7 @@ impl NewSnapshot {
     pub fn new(mut header: Header, base: Option<(String, Snapshot)>) -> NewSnapshot {
         header.fields.truncate(MAX_FIELDS);
         let base = base.filter(|(_, base)| {
-            base.header.boot == header.boot && base.header.chain + 1 < MAX_CHAIN
+            base.header.boot == header.boot && base.header.chain < MAX_CHAIN - 1
         });
         (header.base, header.chain) = (None, 0);
         let Some((name, base)) = base else {

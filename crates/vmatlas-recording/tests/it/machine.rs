@@ -89,15 +89,15 @@ pub(crate) fn process(random: &mut Random, pid: u32, now: u64) -> Process {
 
 /// Ends, starts and changes some processes.
 pub(crate) fn churn(random: &mut Random, processes: &mut Vec<Process>, now: u64) {
-    for index in 0..processes.len() {
+    for changed in processes.iter_mut() {
         match random.below(20) {
             0 => {
                 let pid = 10_000 + random.below(1 << 20) as u32;
-                processes[index] = process(random, pid, now);
+                *changed = process(random, pid, now);
             }
             1 | 2 => {
                 // One row is protected, one goes, one comes, and the last grows.
-                let rows = &mut processes[index].rows;
+                let rows = &mut changed.rows;
                 let first = random.below(3) as usize;
                 rows[first].2 = *b"r--p";
                 let last = rows.len() - 1;
@@ -108,11 +108,10 @@ pub(crate) fn churn(random: &mut Random, processes: &mut Vec<Process>, now: u64)
             }
             _ => {}
         }
-        let process = &mut processes[index];
         let change = random.below(30) * 4096;
-        process.sizes.rss = process.sizes.rss.map(|rss| rss + change);
-        process.sizes.pss = process.sizes.pss.map(|pss| pss + change);
-        process.rss.resize(process.rows.len(), 5);
+        changed.sizes.rss = changed.sizes.rss.map(|rss| rss + change);
+        changed.sizes.pss = changed.sizes.pss.map(|pss| pss + change);
+        changed.rss.resize(changed.rows.len(), 5);
     }
     processes.sort_by_key(|process| process.identity.pid);
     processes.dedup_by_key(|process| process.identity.pid);

@@ -59,7 +59,7 @@ impl When {
             // A second of times, because they are given in seconds.
             When::After(after) => first.saturating_add(after),
             When::At(time) => time + 999,
-            When::OfDay(time) => last - last % DAY + time + 999,
+            When::OfDay(time) => (last - last % DAY).saturating_add(time + 999),
         };
         let place = times.partition_point(|time| *time <= until).checked_sub(1);
         place.ok_or_else(|| "its first snapshot is later".to_owned())
@@ -135,5 +135,7 @@ mod tests {
         assert_eq!(place("1970-01-02T00:59:59"), Ok(1));
         assert!(place("#4").is_err() && place("1970-01-01T00:00").is_err());
         assert!(When::End.place(&[]).is_err());
+        // The time of a forged file.
+        assert_eq!(When::parse("23:59").unwrap().place(&[u64::MAX]), Ok(0));
     }
 }
