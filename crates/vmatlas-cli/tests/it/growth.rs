@@ -304,3 +304,18 @@ fn uncolored(text: &str) -> String {
     }
     plain + rest
 }
+
+#[test]
+fn keys_fit_the_targets() {
+    let smaps = "captures/zoo-x86_64-6.18.smaps";
+    for (args, why) in [
+        (&["--by", "kind"] as &[&str], "--by is about sizes: add --sizes"),
+        (&["--by", "mapping"], "--by is about sizes: add --sizes"),
+        (&["--by", "user"], "this key of --by is about two snapshots of a machine"),
+        (&["--by", "program", "--sizes"], "this key of --by is about two snapshots of a machine"),
+    ] {
+        let run = vmatlas(&[&["diff", smaps, smaps], args].concat());
+        assert_eq!(run.status, 2, "{}", run.text());
+        assert!(run.stderr.contains(why), "{}", run.stderr);
+    }
+}
