@@ -1,5 +1,6 @@
 //! Tests sums over processes.
 
+use crate::copy_program::copy_program;
 use crate::live::Sleeper;
 use crate::schema::Schema;
 use crate::vmatlas::{PATIENCE, Run, command, finished, testdata, vmatlas};
@@ -9,6 +10,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use tempfile::TempDir;
 
 pub(crate) const PAGE: u64 = 4096;
 const BY: [&str; 11] = [
@@ -27,6 +29,8 @@ const BY: [&str; 11] = [
 
 /// A parent whose memory its children share in part.
 pub(crate) struct Forked {
+    /// Its own copy of the program: what other tests map of a file changes its shares.
+    _directory: TempDir,
     parent: Sleeper,
     /// The address of the mapping.
     pub(crate) address: u64,
@@ -56,7 +60,10 @@ impl Forked {
             std::fs::rename(new, &path).unwrap();
             path
         });
-        let mut forked = Command::new(program);
+        let directory = tempfile::tempdir().unwrap();
+        let own = directory.path().join("forked");
+        copy_program(program, &own);
+        let mut forked = Command::new(own);
         forked.args([PAGES.to_string(), children.to_string()]).stdout(Stdio::piped());
         let mut parent = Sleeper(forked.spawn().unwrap());
         let mut line = String::new();
@@ -64,7 +71,7 @@ impl Forked {
         let mut words = line.split_ascii_whitespace();
         let address = u64::from_str_radix(words.next().unwrap(), 16).unwrap();
         let pids = [parent.pid()].into_iter().chain(words.map(str::to_owned)).collect();
-        Forked { parent, address, pids }
+        Forked { _directory: directory, parent, address, pids }
     }
 
     fn all(&self, args: &[&str]) -> Run {
