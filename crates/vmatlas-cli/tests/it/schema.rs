@@ -51,6 +51,12 @@ impl Schema {
                     one => is_of_type(value, one),
                 },
                 "const" => value == wanted,
+                "minItems" => value
+                    .as_array()
+                    .is_none_or(|items| items.len() as u64 >= wanted.as_u64().unwrap()),
+                "maxItems" => value
+                    .as_array()
+                    .is_none_or(|items| items.len() as u64 <= wanted.as_u64().unwrap()),
                 "minimum" => value.as_f64().is_none_or(|number| number >= wanted.as_f64().unwrap()),
                 "maximum" => value.as_f64().is_none_or(|number| number <= wanted.as_f64().unwrap()),
                 "pattern" => {
