@@ -1,7 +1,9 @@
 //! The header of a snapshot, which is not compressed.
 
 use super::read::SnapshotError;
-use vmatlas_space::bytes::{Put, Take};
+#[cfg(feature = "write")]
+use vmatlas_space::bytes::Put;
+use vmatlas_space::bytes::Take;
 
 /// The first bytes of every snapshot of a machine; the last one is the format version.
 const MAGIC: [u8; 16] = *b"\x89vmatlas\r\n\x1a\nall\x01";
