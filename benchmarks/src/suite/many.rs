@@ -20,7 +20,7 @@ memory[::4096] = b'1' * len(memory[::4096])
 for worker in range(workers):
     if os.fork() == 0:
         end_with_parent()
-        own = 5 << 20
+        own = len(memory) // 40 // 4096 * 4096
         memory[worker % 8 * own:worker % 8 * own + own:4096] = b'2' * (own >> 12)
         while True: signal.pause()
 run = dict(stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, preexec_fn=end_with_parent)
