@@ -73,12 +73,6 @@ fn severity(severity: AuditSeverity) -> Severity {
 }
 
 fn common(args: &AuditArgs) -> CommonArgs {
-    CommonArgs {
-        json: args.json,
-        numbers: false,
-        color: args.color,
-        proc: args.proc.clone(),
-        quiet: args.quiet,
-        budget: args.budget,
-    }
+    let common = CommonArgs::of_processes(args.json, args.color, &args.proc, args.quiet);
+    CommonArgs { budget: args.budget, ..common }
 }

@@ -48,14 +48,8 @@ fn processes(number: usize) -> String {
 }
 
 fn save(target: &str, args: &SaveArgs) -> Result<bool, Trouble> {
-    let common = CommonArgs {
-        json: true,
-        numbers: false,
-        color: Color::Never,
-        proc: args.proc.clone(),
-        quiet: args.quiet,
-        budget: args.budget,
-    };
+    let common = CommonArgs::of_processes(true, Color::Never, &args.proc, args.quiet);
+    let common = CommonArgs { budget: args.budget, ..common };
     let sizes = if args.sizes { Needs::SIZES } else { Needs::ROWS };
     let needs = sizes | Needs::NAMES | Needs::LABELS | Needs::SECTIONS | Needs::ORIGINS;
     let open = open(target, &common, &args.moment).needs(needs);
